@@ -1,0 +1,105 @@
+"""API keys: made once, stored as a digest, checked without a database where they are garbage.
+
+A key is `ttonk_sk_` (or `ttonk_sk_test_`), 30 random base-62 characters (178 bits) and 6
+characters of CRC32 over what stands before, so that a typo or an invented key is refused
+before any look-up.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import ApiKey, Project, User
+
+LIVE_PREFIX = "ttonk_sk_"
+TEST_PREFIX = "ttonk_sk_test_"
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_RANDOM_CHARS = 30
+_CHECK_CHARS = 6
+_SHAPE = re.compile(r"ttonk_sk_(?:test_)?([0-9A-Za-z]{30})([0-9A-Za-z]{6})")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made: the row, and the secret that is shown this once."""
+
+    row: ApiKey
+    secret: str
+
+
+def _check(text: str) -> str:
+    number = zlib.crc32(text.encode())
+    out = ""
+    for _ in range(_CHECK_CHARS):
+        number, digit = divmod(number, len(_ALPHABET))
+        out = _ALPHABET[digit] + out
+    return out
+
+
+def generate(*, test: bool = False) -> str:
+    """A fresh secret of 178 random bits with its check characters."""
+    prefix = TEST_PREFIX if test else LIVE_PREFIX
+    body = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))
+    return body + _check(body)
+
+
+def is_well_formed(secret: str) -> bool:
+    """Whether the shape and the check characters are right. No look-up, no timing secret."""
+    return bool(_SHAPE.fullmatch(secret)) and _check(secret[:-_CHECK_CHARS]) == secret[
+        -_CHECK_CHARS:
+    ]
+
+
+def digest(secret: str) -> str:
+    """HMAC-SHA256 under the pepper, in hex: what is stored and looked up."""
+    return hmac.digest(settings.KEY_PEPPER.encode(), secret.encode(), hashlib.sha256).hex()
+
+
+def create(
+    project: Project,
+    name: str,
+    *,
+    created_by: User | None = None,
+    expires_at: datetime | None = None,
+    allowed_models: list[str] | None = None,
+    allowed_addresses: list[str] | None = None,
+    spend_cap_day_nanos: int | None = None,
+    spend_cap_month_nanos: int | None = None,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    test: bool = False,
+) -> NewKey:
+    """Make a key in `project`. The secret is in the answer and nowhere else."""
+    secret = generate(test=test)
+    row = ApiKey.objects.create(
+        organization_id=project.organization_id,
+        project=project,
+        name=name,
+        digest=digest(secret),
+        prefix=secret[: len(TEST_PREFIX if test else LIVE_PREFIX) + 4],
+        last_four=secret[-4:],
+        created_by=created_by,
+        expires_at=expires_at,
+        allowed_models=allowed_models or [],
+        allowed_addresses=allowed_addresses or [],
+        spend_cap_day_nanos=spend_cap_day_nanos,
+        spend_cap_month_nanos=spend_cap_month_nanos,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+    )
+    return NewKey(row, secret)
+
+
+def revoke(key: ApiKey) -> bool:
+    """Close the key for good. False where it was closed already."""
+    changed = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    key.refresh_from_db(fields=["revoked_at"])
+    return bool(changed)

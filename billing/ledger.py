@@ -1,0 +1,3 @@
+from typing import Any
+open_wallet: Any = None
+credit: Any = None

@@ -1,0 +1,35 @@
+from billing.models.invoices import Invoice, InvoiceLine
+from billing.models.ledger import (
+    Account,
+    AccountDelta,
+    AccountKind,
+    IdempotencyKey,
+    KeyBudget,
+    StreamProgress,
+    Transfer,
+    TransferKind,
+    TransferState,
+)
+from billing.models.plans import Plan, Subscription
+from billing.models.usage import BillingReason, RollupWatermark, UsageDay, UsageHour, UsageRecord
+
+__all__ = [
+    "Account",
+    "AccountDelta",
+    "AccountKind",
+    "BillingReason",
+    "IdempotencyKey",
+    "Invoice",
+    "InvoiceLine",
+    "KeyBudget",
+    "Plan",
+    "RollupWatermark",
+    "StreamProgress",
+    "Subscription",
+    "Transfer",
+    "TransferKind",
+    "TransferState",
+    "UsageDay",
+    "UsageHour",
+    "UsageRecord",
+]

@@ -1,0 +1,26 @@
+"""What a new organization gets from billing: a wallet, a plan and the welcome credit."""
+
+from typing import Any
+
+from django.conf import settings
+from django.dispatch import receiver
+
+from accounts.models import Organization
+from accounts.organizations import organization_created
+from billing import ledger
+from billing.models import Plan, Subscription, TransferKind
+
+
+@receiver(organization_created)
+def open_wallet(organization: Organization, options: dict[str, Any], **_: Any) -> None:
+    """Runs inside the transaction that creates the organization.
+
+    Options: `plan` (slug, the default plan without it), `credit_nanos` (the configured welcome
+    credit without it) .
+    """
+    wallet = ledger.open_wallet(organization)
+    plan = Plan.objects.get(slug=options.get("plan") or settings.DEFAULT_PLAN)
+    Subscription.objects.create(organization=organization, plan=plan)
+    credit_nanos = options.get("credit_nanos", settings.WELCOME_CREDIT_NANOS)
+    if credit_nanos:
+        ledger.credit(wallet, credit_nanos, kind=TransferKind.WELCOME, reason="Welcome credit")

@@ -1,0 +1,25 @@
+"""The Celery application. Rows are the queue: a message only wakes a worker to look at them."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+
+app = Celery("ttonkapi")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def _every(task: str, seconds: float) -> dict[str, object]:
+    """A beat entry whose message expires when the next one is due."""
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 1)}}
+
+
+app.conf.beat_schedule = {
+    "expire-holds": _every("billing.tasks.expire_holds", 5),
+    "fold-deltas": _every("billing.tasks.fold_deltas", 5),
+    "roll-up-usage": _every("billing.tasks.roll_up_usage", 10),
+    "mail-low-balances": _every("billing.tasks.mail_low_balances", 60),
+    "close-months": _every("billing.tasks.close_months", 3600),
+}

@@ -1,0 +1,217 @@
+"""Settings every deployment shares. Each value that differs comes from the environment.
+
+`local` adds the private servers of `make run`, `test` the suite's, and `production` refuses
+to start with anything a default would make unsafe.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+env = environ.Env()
+
+SECRET_KEY: str = env.str("SECRET_KEY", default="")
+DEBUG: bool = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "allauth",
+    "allauth.account",
+    "accounts",
+    "providers",
+    "ratelimits",
+    "billing",
+    "gateway",
+]
+
+# /v1 never passes through these: gateway.handler answers it in front of stock Django.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.CurrentOrganizationMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "gateway.context.site",
+            ],
+        },
+    },
+]
+
+DATABASE_URL: str = env.str("DATABASE_URL", default="")
+DATABASES: dict[str, Any] = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL or "postgres://", conn_max_age=60),
+        "ENGINE": "django.db.backends.postgresql",
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+    }
+}
+# django-ratelimit only knows other Redis back ends by name; Django's own counts atomically too.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION: str = env.str("TTONK_EMAIL_VERIFICATION", default="mandatory")
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="ttonkapi <no-reply@localhost>")
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+
+CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default=REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A wake-up that waited longer than its period is worthless: the next one does the same work.
+CELERY_TASK_DEFAULT_QUEUE = "ttonk"
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+}
+
+# --- ttonkapi's own -----------------------------------------------------------------------------
+
+BASE_URL: str = env.str("TTONK_BASE_URL", default="http://127.0.0.1:8000")
+
+# API keys are stored as HMAC-SHA256 under this pepper: a stolen table opens nothing.
+KEY_PEPPER: str = env.str("TTONK_KEY_PEPPER", default="")
+# Upstream credentials are encrypted under the first key and read under any of them (rotation).
+ENCRYPTION_KEYS: list[str] = env.list("TTONK_ENCRYPTION_KEYS", default=[])
+
+WELCOME_CREDIT_NANOS: int = env.int("TTONK_WELCOME_CREDIT_NANOS", default=1_000_000_000)
+DEFAULT_PLAN: str = env.str("TTONK_DEFAULT_PLAN", default="starter")
+LOW_BALANCE_NANOS: int = env.int("TTONK_LOW_BALANCE_NANOS", default=500_000_000)
+
+# Where set, models without an upstream credential are answered by this server (never in production).
+LOCAL_MODEL_URL: str = env.str("TTONK_LOCAL_MODEL_URL", default="")
+LOCAL_FALLBACK = False
+
+# Gateway limits, in the unit each name ends with.
+GATEWAY: dict[str, Any] = {
+    "BODY_TIMEOUT_SECONDS": env.float("TTONK_BODY_TIMEOUT_SECONDS", default=30.0),
+    "BODY_BYTES_MAX": env.int("TTONK_BODY_BYTES_MAX", default=32 * 1024 * 1024),
+    "AUTHORIZE_TIMEOUT_SECONDS": env.float("TTONK_AUTHORIZE_TIMEOUT_SECONDS", default=0.9),
+    "HOLD_SECONDS": env.int("TTONK_HOLD_SECONDS", default=45),
+    "CONNECT_TIMEOUT_SECONDS": env.float("TTONK_CONNECT_TIMEOUT_SECONDS", default=5.0),
+    "FIRST_TOKEN_TIMEOUT_SECONDS": env.float("TTONK_FIRST_TOKEN_TIMEOUT_SECONDS", default=120.0),
+    "IDLE_TIMEOUT_SECONDS": env.float("TTONK_IDLE_TIMEOUT_SECONDS", default=60.0),
+    "ANSWER_TIMEOUT_SECONDS": env.float("TTONK_ANSWER_TIMEOUT_SECONDS", default=600.0),
+    "ANSWER_BYTES_MAX": env.int("TTONK_ANSWER_BYTES_MAX", default=64 * 1024 * 1024),
+    "EVENT_BYTES_MAX": env.int("TTONK_EVENT_BYTES_MAX", default=4 * 1024 * 1024),
+    "CLIENT_STALL_SECONDS": env.float("TTONK_CLIENT_STALL_SECONDS", default=60.0),
+    "KEEPALIVE_SECONDS": env.float("TTONK_KEEPALIVE_SECONDS", default=15.0),
+    "IN_FLIGHT_MAX": env.int("TTONK_IN_FLIGHT_MAX", default=4096),
+    "SPOOL_DIR": env.str("TTONK_SPOOL_DIR", default=str(BASE_DIR / ".data" / "spool")),
+    # How many gateway processes share one limit while Redis cannot be asked.
+    "PROCESSES": env.int("TTONK_GATEWAY_PROCESSES", default=1),
+    "REDIS_TIMEOUT_SECONDS": env.float("TTONK_REDIS_TIMEOUT_SECONDS", default=0.1),
+    # Addresses of load balancers whose X-Forwarded-For is believed.
+    "TRUSTED_PROXIES": env.list("TTONK_TRUSTED_PROXIES", default=[]),
+}
