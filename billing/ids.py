@@ -2,7 +2,8 @@
 
 The two low bits of a request's id are zero. They name what else may be booked for the same
 request, so every follow-up transfer has one id that a replay arrives at again:
-`EXCESS` what was taken from the wallet above the hold, `LOSS` what the operator bears.
+`EXCESS` what was taken from the wallet above the hold, `LOSS` what of the charge the operator
+bears, `LATE` what a gateway delivered after its hold had been settled without it.
 """
 
 import os
@@ -11,6 +12,7 @@ import uuid
 
 EXCESS = 1
 LOSS = 2
+LATE = 3
 _LOW_BITS = 0b11
 _RANDOM_MASK = (1 << 74) - 1
 
@@ -29,6 +31,10 @@ def excess_of(request_id: uuid.UUID) -> uuid.UUID:
 
 def loss_of(request_id: uuid.UUID) -> uuid.UUID:
     return uuid.UUID(int=request_id.int | LOSS)
+
+
+def late_of(request_id: uuid.UUID) -> uuid.UUID:
+    return uuid.UUID(int=request_id.int | LATE)
 
 
 def request_of(transfer_id: uuid.UUID) -> uuid.UUID:

@@ -43,12 +43,16 @@ class Account(models.Model):
                 condition=~Q(kind=AccountKind.WALLET)
                 | Q(credits_posted__gte=F("debits_posted") + F("debits_pending")),
             ),
+            # A platform account may dip while deltas of parallel commits are folded out of order.
             models.CheckConstraint(
-                name="account_columns_never_negative",
-                condition=Q(debits_pending__gte=0)
-                & Q(debits_posted__gte=0)
-                & Q(credits_pending__gte=0)
-                & Q(credits_posted__gte=0),
+                name="wallet_columns_never_negative",
+                condition=~Q(kind=AccountKind.WALLET)
+                | Q(
+                    debits_pending__gte=0,
+                    debits_posted__gte=0,
+                    credits_pending__gte=0,
+                    credits_posted__gte=0,
+                ),
             ),
             models.CheckConstraint(
                 name="wallet_has_an_organization",
@@ -131,6 +135,8 @@ class Transfer(models.Model):
     held_nanos = models.BigIntegerField(default=0)
     amount_nanos = models.BigIntegerField(default=0)
     reason = models.CharField(max_length=300, blank=True, db_default="")
+    # Which key a hold was made for, so that a crashed request still finds its owner.
+    api_key_id = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
     resolved_at = models.DateTimeField(null=True, blank=True)

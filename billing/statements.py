@@ -1,0 +1,256 @@
+"""The ledger's set-based SQL: one statement resolves a whole batch, in one commit.
+
+Rows are locked in one order everywhere (transfers before accounts, accounts by id), so two
+gateway processes and the sweeper never deadlock. Arrays come in as array literals.
+"""
+
+# Every wallet of the batch is debited its items' sum if it can pay it, and not at all otherwise:
+# `granted` says which. `available` is what the wallet had before.
+AUTHORIZE = """
+WITH item AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(wallets)s::bigint[], %(amounts)s::bigint[],
+                         %(keys)s::bigint[]) AS t (id, wallet_id, amount, api_key_id)
+), net AS (
+    SELECT wallet_id, sum(amount)::bigint AS amount FROM item GROUP BY wallet_id
+), locked AS (
+    SELECT a.id, a.credits_posted - a.debits_posted - a.debits_pending AS available
+    FROM billing_account a JOIN net ON net.wallet_id = a.id
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+), granted AS (
+    UPDATE billing_account a SET debits_pending = a.debits_pending + net.amount
+    FROM net JOIN locked ON locked.id = net.wallet_id
+    WHERE a.id = net.wallet_id
+      AND a.credits_posted - a.debits_posted - a.debits_pending >= net.amount
+    RETURNING a.id
+), held AS (
+    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
+        amount_nanos, api_key_id, reason, created_at, expires_at)
+    SELECT item.id, item.wallet_id, %(revenue)s, 'usage', 'pending', item.amount, 0,
+        item.api_key_id, '', now(), now() + make_interval(secs => %(hold_seconds)s)
+    FROM item JOIN granted ON granted.id = item.wallet_id
+    RETURNING held_nanos
+), outbox AS (
+    INSERT INTO billing_accountdelta
+        (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+    SELECT 'revenue', 0, 0, sum(held_nanos), 0 FROM held HAVING count(*) > 0
+)
+SELECT locked.id, locked.available, granted.id IS NOT NULL
+FROM locked LEFT JOIN granted ON granted.id = locked.id
+"""
+
+# The columns of a usage record as the gateway sends them, in order, with their SQL types.
+USAGE_COLUMNS = {
+    "id": "uuid",
+    "organization_id": "bigint",
+    "project_id": "bigint",
+    "api_key_id": "bigint",
+    "model": "text",
+    "provider": "text",
+    "channel_id": "bigint",
+    "price_id": "bigint",
+    "markup_ppm": "int",
+    "input_tokens": "bigint",
+    "cached_input_tokens": "bigint",
+    "cache_write_tokens": "bigint",
+    "output_tokens": "bigint",
+    "reasoning_output_tokens": "bigint",
+    "charge_nanos": "bigint",
+    "billing_reason": "text",
+    "is_estimated": "bool",
+    "is_stream": "bool",
+    "status": "smallint",
+    "error_code": "text",
+    "attempts": "smallint",
+    "first_token_ms": "int",
+    "duration_ms": "int",
+    "started_at": "timestamptz",
+}
+_COLUMNS = ", ".join(USAGE_COLUMNS)
+_ARRAYS = ", ".join(f"%({name})s::{kind}[]" for name, kind in USAGE_COLUMNS.items())
+
+# A hold is posted at its charge (voided at zero) and the rest of it released; the usage record
+# goes in with it. Items whose hold is no longer pending change nothing and are not returned.
+# A charge above the hold posts the hold; the caller settles the excess in the same transaction.
+CAPTURE = f"""
+WITH item AS (
+    SELECT * FROM unnest({_ARRAYS}) AS t ({_COLUMNS})
+), due AS (
+    SELECT t.id, t.debit_account_id AS wallet_id, t.held_nanos
+    FROM billing_transfer t JOIN item USING (id)
+    WHERE t.state = 'pending' FOR UPDATE OF t
+), resolved AS (
+    UPDATE billing_transfer t
+    SET state = CASE WHEN item.charge_nanos > 0 THEN 'posted' ELSE 'voided' END,
+        amount_nanos = least(item.charge_nanos, t.held_nanos), resolved_at = now()
+    FROM item JOIN due USING (id)
+    WHERE t.id = item.id
+    RETURNING t.id, t.debit_account_id AS wallet_id, t.held_nanos, t.amount_nanos
+), net AS (
+    SELECT wallet_id, sum(held_nanos)::bigint AS held, sum(amount_nanos)::bigint AS amount
+    FROM resolved GROUP BY wallet_id
+), locked AS (
+    SELECT a.id FROM billing_account a JOIN net ON net.wallet_id = a.id
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+), moved AS (
+    UPDATE billing_account a
+    SET debits_pending = a.debits_pending - net.held, debits_posted = a.debits_posted + net.amount
+    FROM net JOIN locked ON locked.id = net.wallet_id
+    WHERE a.id = net.wallet_id
+), outbox AS (
+    INSERT INTO billing_accountdelta
+        (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+    SELECT 'revenue', 0, 0, -sum(held_nanos), sum(amount_nanos)
+    FROM resolved HAVING count(*) > 0
+), recorded AS (
+    INSERT INTO billing_usagerecord ({_COLUMNS}, charged_at, xid)
+    SELECT {", ".join("item." + name for name in USAGE_COLUMNS)}, now(),
+        pg_current_xact_id()::text::bigint
+    FROM item JOIN resolved USING (id)
+)
+SELECT id, wallet_id, held_nanos FROM resolved
+"""
+
+# Money that moves at once, between a wallet and a platform account, in either direction.
+POST_FROM_WALLET = """
+WITH taken AS (
+    UPDATE billing_account SET debits_posted = debits_posted + %(amount)s
+    WHERE id = %(wallet)s AND credits_posted - debits_posted - debits_pending >= %(amount)s
+    RETURNING id
+), posted AS (
+    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
+        amount_nanos, api_key_id, reason, created_at, resolved_at)
+    SELECT %(id)s, taken.id, platform.id, %(kind)s, 'posted', 0, %(amount)s, %(key)s, %(reason)s,
+        now(), now()
+    FROM taken, billing_account platform WHERE platform.kind = %(platform)s
+    RETURNING id
+), outbox AS (
+    INSERT INTO billing_accountdelta
+        (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+    SELECT %(platform)s, 0, 0, 0, %(amount)s FROM posted
+)
+SELECT id FROM posted
+"""
+
+POST_TO_WALLET = """
+WITH given AS (
+    UPDATE billing_account SET credits_posted = credits_posted + %(amount)s
+    WHERE id = %(wallet)s RETURNING id
+), posted AS (
+    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
+        amount_nanos, api_key_id, reason, created_at, resolved_at)
+    SELECT %(id)s, platform.id, given.id, %(kind)s, 'posted', 0, %(amount)s, %(key)s, %(reason)s,
+        now(), now()
+    FROM given, billing_account platform WHERE platform.kind = %(platform)s
+    RETURNING id
+), outbox AS (
+    INSERT INTO billing_accountdelta
+        (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+    SELECT %(platform)s, 0, %(amount)s, 0, 0 FROM posted
+)
+SELECT id FROM posted
+"""
+
+# What the operator bears: revenue is booked in full, and the loss beside it. A replay that
+# arrives at the same id again books nothing.
+POST_LOSS = """
+WITH posted AS (
+    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
+        amount_nanos, api_key_id, reason, created_at, resolved_at)
+    SELECT %(id)s, loss.id, revenue.id, 'usage_loss', 'posted', 0, %(amount)s, %(key)s,
+        %(reason)s, now(), now()
+    FROM billing_account loss, billing_account revenue
+    WHERE loss.kind = 'operator_loss' AND revenue.kind = 'revenue'
+    ON CONFLICT (id) DO NOTHING RETURNING id
+)
+INSERT INTO billing_accountdelta
+    (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+SELECT side.kind, 0, side.debit, 0, side.credit
+FROM posted, (VALUES ('operator_loss', %(amount)s::bigint, 0::bigint),
+                     ('revenue', 0::bigint, %(amount)s::bigint)) AS side (kind, debit, credit)
+"""
+
+AVAILABLE = """
+SELECT credits_posted - debits_posted - debits_pending FROM billing_account
+WHERE id = %(wallet)s FOR NO KEY UPDATE
+"""
+
+# Requests still running: their holds live on, and what they have relayed is remembered.
+SAVE_PROGRESS = """
+WITH item AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(charges)s::bigint[], %(facts)s::jsonb[])
+        AS t (id, charge_nanos, facts)
+), extended AS (
+    UPDATE billing_transfer t
+    SET expires_at = now() + make_interval(secs => %(hold_seconds)s)
+    FROM item WHERE t.id = item.id AND t.state = 'pending'
+    RETURNING t.id
+)
+INSERT INTO billing_streamprogress (transfer_id, charge_nanos, facts, saved_at)
+SELECT item.id, item.charge_nanos, item.facts, now() FROM item JOIN extended USING (id)
+WHERE item.facts IS NOT NULL
+ON CONFLICT (transfer_id) DO UPDATE
+SET charge_nanos = excluded.charge_nanos, facts = excluded.facts, saved_at = excluded.saved_at
+"""
+
+CLAIM_DUE = """
+SELECT t.id, t.debit_account_id, t.held_nanos, t.api_key_id, t.created_at, p.charge_nanos, p.facts
+FROM billing_transfer t LEFT JOIN billing_streamprogress p ON p.transfer_id = t.id
+WHERE t.state = 'pending' AND t.expires_at < now()
+ORDER BY t.expires_at LIMIT %(limit)s FOR UPDATE OF t SKIP LOCKED
+"""
+
+EXPIRE = """
+WITH resolved AS (
+    UPDATE billing_transfer SET state = 'expired', resolved_at = now()
+    WHERE id = %(id)s AND state = 'pending'
+    RETURNING debit_account_id AS wallet_id, held_nanos
+), moved AS (
+    UPDATE billing_account a SET debits_pending = a.debits_pending - resolved.held_nanos
+    FROM resolved WHERE a.id = resolved.wallet_id
+)
+INSERT INTO billing_accountdelta
+    (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+SELECT 'revenue', 0, 0, -held_nanos, 0 FROM resolved
+"""
+
+FOLD = """
+WITH claimed AS (
+    DELETE FROM billing_accountdelta WHERE id IN (
+        SELECT id FROM billing_accountdelta ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    RETURNING *
+), net AS (
+    SELECT kind, sum(debits_pending)::bigint AS dp, sum(debits_posted)::bigint AS dd,
+        sum(credits_pending)::bigint AS cp, sum(credits_posted)::bigint AS cd, count(*) AS rows
+    FROM claimed GROUP BY kind
+), folded AS (
+    UPDATE billing_account a
+    SET debits_pending = a.debits_pending + net.dp, debits_posted = a.debits_posted + net.dd,
+        credits_pending = a.credits_pending + net.cp, credits_posted = a.credits_posted + net.cd
+    FROM net WHERE a.kind = net.kind AND a.organization_id IS NULL
+)
+SELECT coalesce(sum(rows), 0)::bigint FROM net
+"""
+
+# A capped key's budget: made or moved to today, then locked. Returns what is left to spend.
+BUDGET_LEFT = """
+INSERT INTO billing_keybudget AS b (api_key_id, day, day_nanos, month, month_nanos)
+VALUES (%(key)s, (now() AT TIME ZONE 'UTC')::date, 0,
+        date_trunc('month', now() AT TIME ZONE 'UTC')::date, 0)
+ON CONFLICT (api_key_id) DO UPDATE
+SET day_nanos = CASE WHEN b.day = excluded.day THEN b.day_nanos ELSE 0 END, day = excluded.day,
+    month_nanos = CASE WHEN b.month = excluded.month THEN b.month_nanos ELSE 0 END,
+    month = excluded.month
+RETURNING coalesce(%(day_cap)s::bigint - day_nanos, 9223372036854775807),
+          coalesce(%(month_cap)s::bigint - month_nanos, 9223372036854775807)
+"""
+
+# `since` is when the hold was made: what was booked in another day or month is not given back.
+SPEND_BUDGET = """
+UPDATE billing_keybudget SET
+    day_nanos = day_nanos
+        + CASE WHEN day = (%(since)s AT TIME ZONE 'UTC')::date THEN %(amount)s ELSE 0 END,
+    month_nanos = month_nanos
+        + CASE WHEN month = date_trunc('month', %(since)s AT TIME ZONE 'UTC')::date
+               THEN %(amount)s ELSE 0 END
+WHERE api_key_id = %(key)s
+"""
