@@ -62,7 +62,9 @@ def _execute(command: list[str], *, throwaway: bool) -> int:
         print("ttonkapi: exec needs a command after --", file=sys.stderr)
         return 2
     with _throwaway() if throwaway else _located() as data, stores.held(data):
-        child = subprocess.Popen(command, env=os.environ | folder.environment(data))
+        env = folder.environment(data) | os.environ | {"TTONK_DATA": str(data)}
+        env.pop("DJANGO_SETTINGS_MODULE", None)  # the command's own to choose
+        child = subprocess.Popen(command, env=env)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command too
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         return child.wait()
@@ -79,9 +81,9 @@ def _throwaway() -> Iterator[Path]:
     prefix = f"ttonkapi-{os.geteuid()}-"
     base = Path(tempfile.gettempdir())
     for old in base.glob(f"{prefix}*"):
-        if old.stat().st_uid == os.geteuid() and (old / "users.lock").exists():
-            if stores.stop_unused(old):
-                shutil.rmtree(old, ignore_errors=True)
+        mine = old.stat().st_uid == os.geteuid() and (old / "users.lock").exists()
+        if mine and stores.stop_unused(old):
+            shutil.rmtree(old, ignore_errors=True)
     data = Path(tempfile.mkdtemp(prefix=prefix))
     data.chmod(0o711)
     try:

@@ -70,7 +70,6 @@ def write(path: Path, content: dict[str, Any]) -> None:
 def keep_secrets(data: Path) -> dict[str, str]:
     """The copy's secrets, made once. Losing them makes its API keys and credentials unreadable."""
     path = data / "secrets.json"
-    known = read(path)
     made = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "TTONK_KEY_PEPPER": secrets.token_urlsafe(32),
@@ -78,8 +77,10 @@ def keep_secrets(data: Path) -> dict[str, str]:
         "postgres_password": secrets.token_urlsafe(24),
         "valkey_password": secrets.token_urlsafe(24),
     }
-    if missing := made.keys() - known.keys():
-        known |= {name: made[name] for name in missing}
+    if made.keys() <= (known := read(path)).keys():
+        return known
+    with lock(data / "secrets.lock", wait=True):
+        known = made | read(path)
         write(path, known)
     return known
 
@@ -90,7 +91,7 @@ def environment(data: Path) -> dict[str, str]:
     A `DATABASE_URL` or `REDIS_URL` of the caller's own wins. Without stores the URLs are absent.
     """
     stores, run = read(data / "stores.json"), read(data / "run.json")
-    known = {"TTONK_DATA": str(data)}
+    known = {"TTONK_DATA": str(data), "TTONK_SPOOL_DIR": str(data / "spool")}
     known |= {key: value for key, value in read(data / "secrets.json").items() if key.isupper()}
     known |= run.get("environment", {})
     for name in ("DATABASE_URL", "REDIS_URL"):

