@@ -194,13 +194,13 @@ def arrange_stand_ins(done: list[str] | None = None) -> None:
     Only where the settings allow it; a stand-in goes as soon as its model has a live upstream.
     """
     done = [] if done is None else done
-    for seed in MODELS:
-        channels = Channel.objects.filter(model__name=seed.name)
+    for model in Model.objects.filter(name__in=[seed.name for seed in MODELS]):
+        channels = Channel.objects.filter(model=model)
         is_served = channels.filter(is_local_stand_in=False, is_enabled=True).exists()
         if settings.LOCAL_FALLBACK and settings.LOCAL_MODEL_URL and not is_served:
-            _point_local(Model.objects.get(name=seed.name), is_stand_in=True, done=done)
+            _point_local(model, is_stand_in=True, done=done)
         elif channels.filter(is_local_stand_in=True).delete()[0]:
-            done.append(f"channel {seed.name}: local stand-in removed")
+            done.append(f"channel {model.name}: local stand-in removed")
 
 
 def _plant_provider(slug: str, name: str, adapter: Adapter, done: list[str]) -> Provider:
@@ -261,8 +261,6 @@ def _open_upstream(upstream: Upstream, environment: Mapping[str, str], done: lis
 def _arrange_local_model(done: list[str]) -> None:
     """The local server's own model, for as long as there is such a server."""
     if settings.LOCAL_MODEL_URL:
-        slug, name, adapter = LOCAL_PROVIDER
-        _plant_provider(slug, name, adapter, done)
         _point_local(_plant_model(LOCAL_MODEL, done), is_stand_in=False, done=done)
     elif Channel.objects.filter(
         provider__slug=LOCAL_PROVIDER[0], model__name=LOCAL_MODEL.name
@@ -273,7 +271,7 @@ def _arrange_local_model(done: list[str]) -> None:
 def _point_local(model: Model, *, is_stand_in: bool, done: list[str]) -> None:
     """A channel to the local server; its port differs from run to run."""
     channel, is_new = Channel.objects.get_or_create(
-        provider=Provider.objects.get(slug=LOCAL_PROVIDER[0]),
+        provider=_plant_provider(*LOCAL_PROVIDER, done),
         model=model,
         is_local_stand_in=is_stand_in,
         defaults={

@@ -1,0 +1,70 @@
+"""What the operator's commands share: finding things by name, and answering in text or JSON."""
+
+import argparse
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts import organizations
+from accounts.models import Organization
+from billing import money
+from billing.models import Plan
+
+
+class OperatorCommand(BaseCommand):
+    """A command that answers with one object: lines to read, or JSON with `--json`."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        return parser
+
+    def answer(self, options: dict[str, Any], facts: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(facts))
+            return
+        for name, value in facts.items():
+            if value is not None:
+                self.stdout.write(f"{name.replace('_', ' ')}: {value}")
+
+
+def find_organization(name: str) -> Organization:
+    """By slug, id or exact name. Raises CommandError, with the choices where several fit."""
+    try:
+        return organizations.find(name)
+    except Organization.DoesNotExist:
+        raise CommandError(f"there is no organization {name!r}") from None
+    except Organization.MultipleObjectsReturned:
+        slugs = ", ".join(Organization.objects.filter(name=name).values_list("slug", flat=True))
+        raise CommandError(f"several organizations are named {name!r}: {slugs}") from None
+
+
+def find_plan(slug: str) -> Plan:
+    plan = Plan.objects.filter(slug=slug.lower()).first()
+    if plan is None:
+        slugs = ", ".join(Plan.objects.values_list("slug", flat=True))
+        raise CommandError(f"there is no plan {slug!r}; there are: {slugs}")
+    return plan
+
+
+def read_usd(text: str) -> int:
+    """Nanos, zero included. Raises CommandError."""
+    try:
+        return money.parse_usd(str(text))
+    except money.NotMoney as error:
+        raise CommandError(str(error)) from None
+
+
+def read_positive_usd(text: str) -> int:
+    nanos = read_usd(text)
+    if not nanos:
+        raise CommandError("the amount must be above zero")
+    return nanos
+
+
+def positive_integer(text: str) -> int:
+    """An argparse type: an integer that fits the database's columns."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
