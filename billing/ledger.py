@@ -137,13 +137,15 @@ def expire_due(limit: int = 500) -> int:
         for transfer_id, wallet_id, held, key_id, created_at, charge, facts in due:
             facts = json.loads(facts) if isinstance(facts, str) else facts
             record = {**_lost_record(transfer_id, wallet_id, key_id, created_at), **(facts or {})}
-            charged = min(charge or 0, held)
-            record["charge_nanos"] = charged
-            if charged:
+            record["charge_nanos"] = charge or 0
+            if charge:
                 _capture_one(cursor, record)
             else:
                 cursor.execute(statements.EXPIRE, {"id": transfer_id})
                 _insert_record(cursor, record)
+            charged = min(charge or 0, held)
+            if charge and charge > held:
+                book_loss(cursor, ids.loss_of(transfer_id), charge - held, key_id)
             if key_id is not None:
                 change = {"key": key_id, "amount": charged - held, "since": created_at}
                 cursor.execute(statements.SPEND_BUDGET, change)
@@ -187,6 +189,14 @@ def _lost_record(
         "duration_ms": 0,
         "started_at": created_at.isoformat(),
     }
+
+
+def book_loss(cursor: Any, transfer_id: uuid.UUID, amount_nanos: int, key_id: int | None) -> None:
+    """Revenue that nobody pays, borne by the operator. The same id again books nothing."""
+    cursor.execute(
+        statements.POST_LOSS,
+        {"id": transfer_id, "amount": amount_nanos, "key": key_id, "reason": ""},
+    )
 
 
 def _capture_one(cursor: Any, record: dict[str, Any]) -> None:

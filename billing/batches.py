@@ -1,0 +1,151 @@
+"""What the gateway asks of the ledger, as data, and its form as SQL parameters.
+
+Arrays travel as PostgreSQL array literals: for a batch of many short columns that costs the
+gateway a third of what adapting Python lists element by element does.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from billing.statements import USAGE_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A request to hold `amount_nanos`, or anything down to `minimum_nanos` if that is all."""
+
+    id: uuid.UUID
+    wallet_id: int
+    amount_nanos: int
+    minimum_nanos: int
+    api_key_id: int
+    cap_day_nanos: int | None = None
+    cap_month_nanos: int | None = None
+
+    @property
+    def is_capped(self) -> bool:
+        return self.cap_day_nanos is not None or self.cap_month_nanos is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money set aside for one request."""
+
+    id: uuid.UUID
+    wallet_id: int
+    amount_nanos: int
+    api_key_id: int
+    is_capped: bool
+    held_at: datetime
+
+
+class UsageFacts(msgspec.Struct, frozen=True):
+    """One usage record as the gateway writes it; the columns of `statements.USAGE_COLUMNS`."""
+
+    id: uuid.UUID
+    organization_id: int
+    project_id: int
+    api_key_id: int
+    model: str
+    provider: str
+    channel_id: int | None
+    price_id: int
+    markup_ppm: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_output_tokens: int
+    charge_nanos: int
+    billing_reason: str
+    is_estimated: bool
+    is_stream: bool
+    status: int
+    error_code: str
+    attempts: int
+    first_token_ms: int | None
+    duration_ms: int
+    started_at: datetime
+
+
+class Capture(msgspec.Struct, frozen=True):
+    """The end of a hold: what the request consumed, and what it was held for."""
+
+    facts: UsageFacts
+    wallet_id: int
+    held_nanos: int
+    is_capped: bool
+    held_at: datetime
+
+    @property
+    def needs_care(self) -> bool:
+        """Whether it moves more than its own hold, and so cannot ride in a plain batch."""
+        return self.is_capped or self.facts.charge_nanos > self.held_nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A request still running: its hold is extended, and what it has relayed is saved."""
+
+    id: uuid.UUID
+    facts: UsageFacts | None
+
+
+def array(values: Iterable[object]) -> str:
+    """A PostgreSQL array literal of numbers, uuids, times, booleans and nulls."""
+    return "{" + ",".join(["NULL" if v is None else str(v) for v in values]) + "}"
+
+
+def text_array(values: Iterable[str]) -> str:
+    """A PostgreSQL array literal of strings, quoted."""
+    quoted = ['"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values]
+    return "{" + ",".join(quoted) + "}"
+
+
+def authorize_parameters(
+    items: Sequence[Authorization], revenue_id: int, hold_seconds: int
+) -> dict[str, Any]:
+    return {
+        "ids": array(item.id for item in items),
+        "wallets": array(item.wallet_id for item in items),
+        "amounts": array(item.amount_nanos for item in items),
+        "keys": array(item.api_key_id for item in items),
+        "revenue": revenue_id,
+        "hold_seconds": hold_seconds,
+    }
+
+
+_QUOTED = {name for name, kind in USAGE_COLUMNS.items() if kind in {"text", "timestamptz"}}
+
+
+def capture_parameters(items: Sequence[Capture]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in USAGE_COLUMNS:
+        column = [getattr(item.facts, name) for item in items]
+        out[name] = text_array(map(str, column)) if name in _QUOTED else array(column)
+    return out
+
+
+def progress_parameters(items: Sequence[Progress], hold_seconds: int) -> dict[str, Any]:
+    return {
+        "ids": array(item.id for item in items),
+        "charges": array(item.facts.charge_nanos if item.facts else 0 for item in items),
+        "facts": "{"
+        + ",".join(
+            '"' + as_json(item.facts).replace("\\", "\\\\").replace('"', '\\"') + '"'
+            if item.facts
+            else "NULL"
+            for item in items
+        )
+        + "}",
+        "hold_seconds": hold_seconds,
+    }
+
+
+def as_json(facts: UsageFacts) -> str:
+    return msgspec.json.encode(facts).decode()

@@ -1,0 +1,134 @@
+"""The ledger's slow path: one item in one transaction, with everything that can be special.
+
+Used where a batch does not do: a wallet that cannot pay for its whole batch, keys with a spend
+cap, charges above their hold, and captures that come back (replays, or after their hold expired).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from billing import batches, ids, statements
+from billing.batches import Authorization, Capture, Hold
+from billing.ledger import BudgetExceeded, InsufficientFunds
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+async def authorize(
+    connection: Connection, item: Authorization, revenue_id: int, hold_seconds: int
+) -> Hold:
+    """Hold as much of `amount_nanos` as wallet and caps allow, at least `minimum_nanos`.
+
+    Raises `InsufficientFunds` or `BudgetExceeded`.
+    """
+    async with connection.transaction():
+        budget = await _budget_left(connection, item) if item.is_capped else None
+        available = await _scalar(connection, statements.AVAILABLE, {"wallet": item.wallet_id})
+        amount = min(item.amount_nanos, available)
+        if amount < item.minimum_nanos:
+            raise InsufficientFunds(item.minimum_nanos, available)
+        if budget is not None:
+            amount = min(amount, budget)
+            if amount < item.minimum_nanos:
+                raise BudgetExceeded(item.minimum_nanos, max(budget, 0))
+        held = Authorization(item.id, item.wallet_id, amount, amount, item.api_key_id)
+        await connection.execute(
+            statements.AUTHORIZE, batches.authorize_parameters([held], revenue_id, hold_seconds)
+        )
+        now = datetime.now(UTC)
+        if item.is_capped:
+            await _spend_budget(connection, item.api_key_id, amount, now)
+    return Hold(item.id, item.wallet_id, amount, item.api_key_id, item.is_capped, now)
+
+
+async def capture(connection: Connection, item: Capture) -> None:
+    """Resolve one hold, whatever has become of it. The same capture again changes nothing."""
+    facts = item.facts
+    async with connection.transaction():
+        cursor = await connection.execute(
+            statements.CAPTURE, batches.capture_parameters([item])
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            await _settle_late(connection, item)
+            return
+        held_nanos = row[2]
+        paid = min(facts.charge_nanos, held_nanos)
+        if facts.charge_nanos > held_nanos:
+            paid += await _settle_excess(connection, item, facts.charge_nanos - held_nanos)
+        if item.is_capped:
+            await _spend_budget(
+                connection, facts.api_key_id, paid - held_nanos, item.held_at
+            )
+
+
+async def _settle_excess(connection: Connection, item: Capture, excess: int) -> int:
+    """Take what is available above the hold, book the rest as loss. Returns what was taken."""
+    facts = item.facts
+    available = await _scalar(connection, statements.AVAILABLE, {"wallet": item.wallet_id})
+    taken = min(excess, max(available, 0))
+    if taken:
+        parameters = {
+            "id": ids.excess_of(facts.id),
+            "wallet": item.wallet_id,
+            "amount": taken,
+            "kind": "usage_excess",
+            "platform": "revenue",
+            "key": facts.api_key_id,
+            "reason": "",
+        }
+        await connection.execute(statements.POST_FROM_WALLET, parameters)
+    if excess > taken:
+        await _book_loss(connection, ids.loss_of(facts.id), excess - taken, facts.api_key_id)
+    return taken
+
+
+async def _settle_late(connection: Connection, item: Capture) -> None:
+    """The hold is no longer pending. A replay finds its own record and is done; where a worker
+    settled the request first, the customer keeps that price and the operator bears the rest."""
+    facts = item.facts
+    cursor = await connection.execute(
+        "SELECT billing_reason, charge_nanos FROM billing_usagerecord WHERE id = %s", (facts.id,)
+    )
+    row = await cursor.fetchone()
+    if row is None or row[0] != "gateway_lost":
+        return
+    missed = facts.charge_nanos - row[1]
+    if missed > 0:
+        await _book_loss(connection, ids.late_of(facts.id), missed, facts.api_key_id)
+
+
+async def _book_loss(connection: Connection, transfer_id: Any, amount: int, key_id: int) -> None:
+    await connection.execute(
+        statements.POST_LOSS,
+        {"id": transfer_id, "amount": amount, "key": key_id, "reason": ""},
+    )
+
+
+async def _budget_left(connection: Connection, item: Authorization) -> int:
+    cursor = await connection.execute(
+        statements.BUDGET_LEFT,
+        {
+            "key": item.api_key_id,
+            "day_cap": item.cap_day_nanos,
+            "month_cap": item.cap_month_nanos,
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(min(row))
+
+
+async def _spend_budget(connection: Connection, key_id: int, amount: int, since: datetime) -> None:
+    await connection.execute(
+        statements.SPEND_BUDGET, {"key": key_id, "amount": amount, "since": since}
+    )
+
+
+async def _scalar(connection: Connection, statement: str, parameters: dict[str, Any]) -> int:
+    cursor = await connection.execute(statement, parameters)
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])

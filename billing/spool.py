@@ -1,0 +1,90 @@
+"""Captures kept on disk while the database is away: JSON lines, fsynced before anyone relies on
+them, replayed by the next connection. A capture is idempotent, so a line may be replayed twice.
+"""
+
+import fcntl
+import logging
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from billing.batches import Capture
+
+log = logging.getLogger(__name__)
+
+BYTES_MAX = 1024 * 1024 * 1024
+_decoder = msgspec.json.Decoder(Capture)
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledBatch:
+    """One claimed file: locked by this process until it is discarded."""
+
+    items: list[Capture]
+    path: Path
+    descriptor: int
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+
+
+class Spool:
+    """A folder of files, one per outage and process; a lock says whose a file is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bytes = 0
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def write(self, items: Sequence[Capture]) -> None:
+        """Append and fsync. Raises OSError where the disk, or the stated bound, is full."""
+        data = b"".join(_encoder.encode(item) + b"\n" for item in items)
+        if self._bytes + len(data) > BYTES_MAX:
+            raise OSError("the spool is full")
+        path = self._folder / f"{uuid.uuid4().hex}.jsonl"
+        temporary = path.with_suffix(".tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        temporary.rename(path)
+        self._sync_folder()
+        self._bytes += len(data)
+
+    def claim(self) -> list[SpooledBatch]:
+        """Every file no other process is replaying, read whole."""
+        out = []
+        for path in sorted(self._folder.glob("*.jsonl")):
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            lines = path.read_bytes().splitlines() if path.exists() else []
+            out.append(SpooledBatch([_decoder.decode(line) for line in lines], path, descriptor))
+        self._bytes = 0
+        return out
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

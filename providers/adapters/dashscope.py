@@ -1,0 +1,32 @@
+"""Alibaba DashScope's compatible mode.
+
+Thinking is `enable_thinking` / `thinking_budget` beside OpenAI's fields, and may be refused
+unless streamed; `reasoning_effort` is not known there. Cache creation is reported apart.
+"""
+
+from providers.adapters.dialect import (
+    Body,
+    completion_limit_as_max_tokens,
+    count,
+    developer_as_system,
+    disjoint,
+)
+from providers.usage import TokenUsage
+
+
+class DashScopeDialect:
+    def request(self, body: Body, tenant: str) -> Body:
+        body = {**body, "messages": developer_as_system(body["messages"])}
+        completion_limit_as_max_tokens(body)
+        effort = body.pop("reasoning_effort", None)
+        if effort is not None and "enable_thinking" not in body:
+            body["enable_thinking"] = effort not in ("none", "minimal")
+        return body
+
+    def must_stream(self, body: Body) -> bool:
+        return bool(body.get("enable_thinking"))
+
+    def usage(self, reported: Body) -> TokenUsage:
+        details = reported.get("prompt_tokens_details")
+        written = count(details, "cache_creation_input_tokens")
+        return disjoint(reported, cached=count(details, "cached_tokens"), cache_write=written)
