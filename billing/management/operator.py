@@ -25,7 +25,7 @@ class OperatorCommand(BaseCommand):
             self.stdout.write(json.dumps(facts))
             return
         for name, value in facts.items():
-            if value is not None:
+            if value not in (None, []):
                 self.stdout.write(f"{name.replace('_', ' ')}: {value}")
 
 

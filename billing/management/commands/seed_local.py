@@ -1,4 +1,4 @@
-"""`manage.py seed_local`: a sign-in and a key to try a local copy with. Run it as often as you like.
+"""`manage.py seed_local`: a sign-in and a key to try a local copy with; safe to run again.
 
 A key cannot be read back from the database, so what was made is kept in a file that only its
 owner can read, and used again for as long as it still opens the door.

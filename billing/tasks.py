@@ -1,0 +1,35 @@
+"""Celery tasks: each wakes, makes one bounded call and forgets. The rows are the queue."""
+
+from celery import shared_task
+
+from billing import alerts, invoices, ledger, rollups
+
+
+@shared_task
+def expire_holds() -> int:
+    """Settle holds whose gateway has stopped extending them."""
+    return ledger.expire_due(limit=2_000)
+
+
+@shared_task
+def fold_deltas() -> int:
+    """Add the outbox's rows to the platform accounts."""
+    return ledger.fold_deltas()
+
+
+@shared_task
+def roll_up_usage() -> int:
+    """Add new usage records to the hourly and daily sums."""
+    return rollups.roll_up()
+
+
+@shared_task
+def mail_low_balances() -> int:
+    """Tell organizations once per dip that their balance is low."""
+    return alerts.mail_low_balances()
+
+
+@shared_task
+def close_months() -> int:
+    """Invoice the month before this one, once it is over."""
+    return invoices.close_due_months()
