@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -48,10 +49,11 @@ def url(server: Server, password: str, database: str = NAME) -> str:
     return f"postgres://{NAME}:{password}@127.0.0.1:{server['port']}/{database}"
 
 
-def start(data: Path, password: str, port: int | None) -> Server:
+def start(data: Path, password: str, port: int | None, note: Callable[[Server], None]) -> Server:
     """Start the cluster of `data`, made when absent, on `port` if that is free. Blocks until ready.
 
-    Raises `Failed`, or `programs.Missing`.
+    `note` is told at once, before the server answers: should we be killed meanwhile, the next
+    start knows of it. Raises `Failed`, or `programs.Missing`.
     """
     runner = programs.account()
     home = _home(data, runner)
@@ -76,12 +78,34 @@ def start(data: Path, password: str, port: int | None) -> Server:
             **runner.options(),
         )
     server: Server = {"process": processes.record(child.pid), "port": port, "home": str(home)}
+    note(server)
     try:
-        _wait_until_ready(server, password, log)
+        wait_until_ready(server, password, log)
     except BaseException:
         stop(server)
         raise
     return server
+
+
+def wait_until_ready(server: Server, password: str, log: Path) -> None:
+    """Return once the product's database exists and answers. Raises `Failed`."""
+    import psycopg
+    from psycopg import sql
+
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            address = url(server, password, "postgres")
+            with psycopg.connect(address, connect_timeout=5, autocommit=True) as connection:
+                known = "SELECT 1 FROM pg_database WHERE datname = %s"
+                if connection.execute(known, [NAME]).fetchone() is None:
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+            return
+        except psycopg.OperationalError as error:
+            if not processes.alive(server["process"]) or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-2000:]
+                raise Failed(f"PostgreSQL did not start: {error}\n{tail}") from error
+            time.sleep(0.05)
 
 
 def stop(server: Server) -> bool:
@@ -143,24 +167,3 @@ def _major(binaries: Path) -> int:
         [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
     ).stdout
     return int(shown.split(")")[1].split()[0].split(".")[0])
-
-
-def _wait_until_ready(server: Server, password: str, log: Path) -> None:
-    """Return once the product's database exists and answers."""
-    import psycopg
-    from psycopg import sql
-
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            address = url(server, password, "postgres")
-            with psycopg.connect(address, connect_timeout=5, autocommit=True) as connection:
-                known = "SELECT 1 FROM pg_database WHERE datname = %s"
-                if connection.execute(known, [NAME]).fetchone() is None:
-                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
-            return
-        except psycopg.OperationalError as error:
-            if not processes.alive(server["process"]) or time.monotonic() > deadline:
-                tail = log.read_text(errors="replace")[-2000:]
-                raise Failed(f"PostgreSQL did not start: {error}\n{tail}") from error
-            time.sleep(0.05)

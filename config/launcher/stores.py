@@ -51,11 +51,12 @@ def ensure(data: Path) -> Stores:
 def held(data: Path) -> Iterator[Stores]:
     """The stores for the block's time; stopped after it unless someone else still uses them."""
     folder.prepare(data)
-    with folder.lock(data / "users.lock", shared=True, wait=True):
-        stores = ensure(data)
-        yield stores
-    if not _known(data).get("kept"):
-        stop_unused(data)
+    try:
+        with folder.lock(data / "users.lock", shared=True, wait=True):
+            yield ensure(data)
+    finally:
+        if not _known(data).get("kept"):
+            stop_unused(data)
 
 
 def keep(data: Path) -> Stores:
@@ -91,11 +92,11 @@ def running(data: Path) -> bool:
 def _ensure_postgres(data: Path, password: str, started: list[str]) -> postgres.Server:
     known: postgres.Server | None = _known(data).get("postgres")
     if known and processes.alive(known["process"]):
+        postgres.wait_until_ready(known, password, data / "logs" / "postgres.log")
         return known
-    server = postgres.start(data, password, known["port"] if known else _port(data, "postgres"))
     started.append("PostgreSQL")
-    _note(data, postgres=server)
-    return server
+    port = known["port"] if known else _port(data, "postgres")
+    return postgres.start(data, password, port, lambda server: _note(data, postgres=server))
 
 
 def _ensure_valkey(data: Path, password: str, started: list[str]) -> valkey.Server:
@@ -104,10 +105,9 @@ def _ensure_valkey(data: Path, password: str, started: list[str]) -> valkey.Serv
         return known
     if known:
         valkey.stop(known)
-    server = valkey.start(data, password, known["port"] if known else _port(data, "valkey"))
     started.append("Valkey")
-    _note(data, valkey=server)
-    return server
+    port = known["port"] if known else _port(data, "valkey")
+    return valkey.start(data, password, port, lambda server: _note(data, valkey=server))
 
 
 def _port(data: Path, name: str) -> int | None:

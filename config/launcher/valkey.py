@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -41,8 +42,8 @@ def url(server: Server, password: str, database: int = 0) -> str:
     return f"redis://:{password}@127.0.0.1:{server['port']}/{database}"
 
 
-def start(data: Path, password: str, port: int | None) -> Server:
-    """Start the server on `port` if that is free. Blocks until it answers.
+def start(data: Path, password: str, port: int | None, note: Callable[[Server], None]) -> Server:
+    """Start the server on `port` if that is free; `note` is told at once. Blocks until it answers.
 
     Raises `Failed`, or `programs.Missing`.
     """
@@ -64,6 +65,7 @@ def start(data: Path, password: str, port: int | None) -> Server:
     child.stdin.write(f"{SETTINGS}port {port}\nrequirepass {password}\n".encode())
     child.stdin.close()
     server: Server = {"process": processes.record(child.pid), "port": port}
+    note(server)
     deadline = time.monotonic() + START_SECONDS
     while not answers(port, password):
         if not processes.alive(server["process"]) or time.monotonic() > deadline:
