@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.launcher import folder, postgres, programs, stores, valkey
+from config.launcher import folder, postgres, programs, run, stores, tools, valkey
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
     executing = actions.add_parser("exec", help="one command with the stores up and the URLs set")
     executing.add_argument("--throwaway", action="store_true", help="on a data folder of its own")
     executing.add_argument("command", nargs=argparse.REMAINDER)
+    actions.add_parser("tools", help="what only the checks need: Node and Chromium")
     chosen = parser.parse_args()
     try:
         if chosen.action == "stores":
@@ -32,10 +33,11 @@ def main() -> int:
         if chosen.action == "exec":
             command = chosen.command[1:] if chosen.command[:1] == ["--"] else chosen.command
             return _execute(command, throwaway=chosen.throwaway)
-        from config.launcher import run
-
+        if chosen.action == "tools":
+            tools.ensure()
+            return 0
         return run.run()
-    except (postgres.Failed, valkey.Failed, programs.Missing) as error:
+    except (postgres.Failed, valkey.Failed, programs.Missing, tools.Absent) as error:
         print(f"ttonkapi: {error}", file=sys.stderr)
         return 1
 

@@ -6,10 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TypedDict
+
+PROC = Path("/proc")
 
 
 class Record(TypedDict):
@@ -55,10 +56,10 @@ def end(known: Record | None, *steps: tuple[signal.Signals, float], group: bool 
 
 def _start_token(pid: int) -> str | None:
     """A text that differs between two processes which had the same pid; None if there is none."""
-    if sys.platform == "linux":
+    if (PROC / "self/stat").exists():
         try:
             # The command's name stands in parentheses and may itself hold spaces and parentheses.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
         return None if fields[0] in "ZX" else fields[19]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -68,7 +69,7 @@ class Child:
         self.deaths += 1
         if self.deaths > RESTARTS_MAX:
             raise GaveUp(self)
-        seconds = min(0.5 * 2 ** (self.deaths - 1), BACKOFF_SECONDS_MAX)
+        seconds = min(math.ldexp(0.5, self.deaths - 1), BACKOFF_SECONDS_MAX)
         self.restart_at = time.monotonic() + seconds
         return seconds
 
