@@ -16,6 +16,7 @@ from billing.models import Account, Subscription
 logger = logging.getLogger(__name__)
 
 _FAILURES_MAX = 3
+_BALANCE = F("organization__wallet__credits_posted") - F("organization__wallet__debits_posted")
 
 
 def mail_low_balances(limit: int = 200) -> int:
@@ -44,25 +45,19 @@ def mail_low_balances(limit: int = 200) -> int:
     return mailed
 
 
-def _with_balance() -> QuerySet[Subscription]:
-    return Subscription.objects.annotate(
-        balance=F("organization__wallet__credits_posted") - F("organization__wallet__debits_posted")
-    )
-
-
 def _low() -> QuerySet[Subscription]:
     """Below the threshold, not told yet. A wallet that was never filled has not dipped."""
-    return _with_balance().filter(
-        low_balance_mailed_at=None,
+    return Subscription.objects.alias(balance=_BALANCE).filter(
         balance__lt=settings.LOW_BALANCE_NANOS,
+        low_balance_mailed_at=None,
         organization__wallet__credits_posted__gt=0,
         organization__suspended_at=None,
     )
 
 
 def _end_dips() -> None:
-    over = _with_balance().filter(
-        low_balance_mailed_at__isnull=False, balance__gte=settings.LOW_BALANCE_NANOS
+    over = Subscription.objects.alias(balance=_BALANCE).filter(
+        balance__gte=settings.LOW_BALANCE_NANOS, low_balance_mailed_at__isnull=False
     )
     Subscription.objects.filter(pk__in=over.values("pk")).update(low_balance_mailed_at=None)
 
