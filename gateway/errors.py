@@ -197,12 +197,12 @@ def _shortfall(error: Shortfall) -> ApiError:
     tokens = max(error.affordable_tokens, 0)
     if isinstance(error.cause, BudgetExceeded):
         message = (
-            f"This key's spend cap leaves {format_usd(error.cause.available_nanos)}:"
+            f"This key's spend cap leaves ${format_usd(error.cause.available_nanos)}:"
             f" enough for {tokens:,} output tokens of this request."
         )
         return ApiError(402, "insufficient_quota", message, None, "key_spend_cap_reached")
     message = (
-        f"Your balance of {format_usd(error.cause.available_nanos)} does not cover this request:"
+        f"Your balance of ${format_usd(error.cause.available_nanos)} does not cover this request:"
         f" it pays for {tokens:,} output tokens after the prompt. Top up, or lower max_tokens."
     )
     return ApiError(402, "insufficient_quota", message, None, "insufficient_quota")

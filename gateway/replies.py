@@ -1,5 +1,6 @@
 """What the gateway sends back, as raw ASGI: headers are byte pairs, bodies are bytes."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +74,9 @@ class Client:
         self._send = send
         self._headers = headers
         self.is_started = False
+        # Monotonic: since when a write waits for a slow client, and when the last one ended.
         self.writing_since: float | None = None
+        self.written_at = 0.0
 
     def add_headers(self, headers: Headers) -> None:
         self._headers += headers
@@ -103,7 +106,9 @@ class Client:
     async def write(self, data: bytes) -> None:
         """More of a stream. Waits while the client reads slowly."""
         await self.start_stream()
+        self.writing_since = time.monotonic()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self.writing_since, self.written_at = None, time.monotonic()
 
     async def end_stream(self, data: bytes) -> None:
         await self.start_stream()

@@ -1,0 +1,78 @@
+"""Trying the channels of a route, and what to do when a try, or the client, breaks off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from gateway.exchanges import Exchange, Interrupt, Interrupted
+from providers.catalog import ChannelFacts
+from providers.upstream import Failure, StreamDied, UpstreamFailed
+
+ATTEMPTS_MAX = 3
+
+
+def channels(exchange: Exchange) -> Iterator[ChannelFacts]:
+    """The channels to try, each noted as the exchange's own before it is tried."""
+    for channel in exchange.route.channels[:ATTEMPTS_MAX]:
+        exchange.channel = channel
+        exchange.attempts += 1
+        yield channel
+
+
+@contextmanager
+def interruptible(exchange: Exchange) -> Iterator[None]:
+    """Inside, a cancellation that the watch asked for is an `Interrupted`."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        reason = exchange.take_interrupt()
+        if reason is None:
+            raise
+        raise Interrupted(reason) from None
+
+
+def failure_of(error: Exception, channel: ChannelFacts) -> UpstreamFailed:
+    """What an attempt that brought no token failed of. Raises `error` again where another
+    channel would not help: the client is gone, or its own request is to blame."""
+    if isinstance(error, Interrupted):
+        if error.reason is not Interrupt.TIMEOUT:
+            raise error
+        failed = UpstreamFailed(Failure.TIMEOUT)
+    elif isinstance(error, StreamDied):
+        failed = UpstreamFailed(Failure.GARBAGE, str(error))
+    else:
+        assert isinstance(error, UpstreamFailed)
+        if error.failure is Failure.REJECTED:
+            raise error
+        failed = error
+    channel.health.fail()
+    return failed
+
+
+@asynccontextmanager
+async def watching_client(exchange: Exchange, *, delay_seconds: float) -> AsyncIterator[None]:
+    """Inside, a client that hangs up interrupts the exchange. Short exchanges end before
+    `delay_seconds` and never pay for the watcher."""
+
+    async def watch() -> None:
+        while True:
+            message = await exchange.request.receive()
+            if message["type"] == "http.disconnect":
+                exchange.interrupt(Interrupt.CLIENT_GONE)
+                return
+
+    tasks: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    if delay_seconds:
+        handle = loop.call_later(delay_seconds, lambda: tasks.append(loop.create_task(watch())))
+    else:
+        handle = None
+        tasks.append(loop.create_task(watch()))
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.cancel()
+        for task in tasks:
+            task.cancel()
+

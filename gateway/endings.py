@@ -1,0 +1,49 @@
+"""Ending an exchange: usage, charge, capture, limits, in this order, once."""
+
+import logging
+
+from billing.models import BillingReason
+from gateway import settlement
+from gateway.errors import describe
+from gateway.exchanges import Exchange
+from gateway.services import Services
+from providers.upstream import UpstreamFailed
+from providers.usage import TokenUsage
+
+log = logging.getLogger(__name__)
+
+
+async def end(
+    exchange: Exchange,
+    services: Services,
+    reason: BillingReason,
+    *,
+    status: int = 200,
+    error_code: str = "",
+) -> tuple[TokenUsage, int]:
+    """Settle durably. Returns the tokens and nanos charged. Raises `LedgerUnavailable` where
+    the charge could be made durable nowhere."""
+    exchange.begin_ending()
+    usage, is_estimated = await settlement.usage_of(exchange, reason, services.counter)
+    if reason is BillingReason.COMPLETED and is_estimated:
+        reason = BillingReason.COMPLETED_ESTIMATED
+    facts = settlement.facts_of(
+        exchange, usage, reason, is_estimated=is_estimated, status=status, error_code=error_code
+    )
+    services.limiter.correct(
+        exchange.principal.limits, reserved=exchange.tokens_reserved, used=usage.total
+    )
+    await services.ledger.capture(settlement.capture_of(exchange, facts))
+    return usage, facts.charge_nanos
+
+
+async def end_failed(exchange: Exchange, services: Services, error: UpstreamFailed) -> None:
+    """Nothing came: nothing is charged, and the record says why."""
+    described = describe(error)
+    await end(
+        exchange,
+        services,
+        BillingReason.UPSTREAM_FAILED,
+        status=described.status,
+        error_code=error.failure.value,
+    )

@@ -1,0 +1,92 @@
+"""Exchanges: the requests this process is carrying, and the watch over them.
+
+One periodic walk enforces every deadline, saves progress, extends holds and sends keepalives,
+instead of a timer per request: setting and cancelling timers would cost more than relaying.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from billing.batches import Hold
+from gateway.metering import Meter
+from gateway.payload import ChatRequest
+from gateway.principals import Principal
+from gateway.replies import Client
+from gateway.requests import GatewayRequest
+from gateway.routes import Route
+from providers.catalog import ChannelFacts
+
+
+class Interrupt(StrEnum):
+    """Why an exchange was stopped from outside its own task."""
+
+    CLIENT_GONE = "client_gone"
+    CLIENT_STALLED = "client_stalled"
+    TIMEOUT = "timeout"
+    REVOKED = "revoked"
+
+
+class Interrupted(Exception):
+    def __init__(self, reason: Interrupt) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One chat completion under way."""
+
+    request: GatewayRequest
+    principal: Principal
+    chat: ChatRequest
+    route: Route
+    hold: Hold
+    meter: Meter
+    tokens_reserved: int
+    task: "asyncio.Task[None]"
+    output_tokens_limit: int | None
+    channel: ChannelFacts | None = None
+    attempts: int = 0
+    first_token_at: float | None = None
+    # Monotonic; None while nothing upstream is being waited for.
+    deadline: float | None = None
+    interrupt_reason: Interrupt | None = None
+    is_ending: bool = False
+    last_write_at: float = field(default_factory=time.monotonic)
+    prompt_tokens_counted: int | None = None
+
+    @property
+    def client(self) -> Client:
+        return self.request.client
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self.request.started
+
+    def wait_upstream(self, seconds: float) -> None:
+        """From now on, the upstream must say something within `seconds`."""
+        self.deadline = time.monotonic() + seconds
+
+    def note_first_token(self) -> None:
+        self.first_token_at = time.monotonic()
+
+    def interrupt(self, reason: Interrupt) -> None:
+        """Stop the exchange's task at its next wait, once, unless it is already ending."""
+        if self.interrupt_reason is None and not self.is_ending:
+            self.interrupt_reason = reason
+            self.task.cancel()
+
+    def take_interrupt(self) -> Interrupt | None:
+        """The reason of a cancellation that `interrupt` caused, for the task to go on after it."""
+        reason = self.interrupt_reason
+        if reason is not None:
+            self.interrupt_reason = None
+            self.task.uncancel()
+        return reason
+
+    def begin_ending(self) -> None:
+        """From here nothing interrupts: what remains is settling."""
+        self.is_ending = True
+        self.deadline = None

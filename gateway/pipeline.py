@@ -1,0 +1,159 @@
+"""One chat completion, from a validated request to a durable charge."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import msgspec
+from django.conf import settings
+
+from billing import pricing
+from billing.batches import Authorization, Hold
+from billing.ledger import InsufficientFunds
+from gateway import streams, wholes
+from gateway.errors import InvalidRequest, LimitExceeded, Overloaded, Shortfall
+from gateway.exchanges import Exchange
+from gateway.metering import Meter
+from gateway.payload import ChatRequest
+from gateway.principals import Principal
+from gateway.replies import rate_headers
+from gateway.requests import GatewayRequest
+from gateway.routes import Route
+from gateway.services import Services
+
+# An answer has to have room for at least this many tokens where the client named no limit.
+OUTPUT_TOKENS_MIN = 16
+
+
+async def complete(
+    request: GatewayRequest, principal: Principal, chat: ChatRequest, services: Services
+) -> None:
+    """Answer one chat completion. Raises what `gateway.errors` knows, and nothing is charged."""
+    route = services.routes.resolve(chat.model, principal, request.started_at)
+    tokens_max = _output_limit(chat, route)
+    tokens_reserved = await _admit(request, principal, chat, services)
+    try:
+        hold = await _authorize(request, principal, chat, route, tokens_max, services)
+    except BaseException:
+        services.limiter.correct(principal.limits, requests=1, reserved=tokens_reserved, used=0)
+        raise
+    limit = _affordable_limit(chat, route, principal, hold, tokens_max)
+    exchange = Exchange(
+        request, principal, chat, route, hold, _meter(chat, route), tokens_reserved,
+        _current_task(), limit,
+    )  # fmt: skip
+    services.watch.add(exchange)
+    try:
+        await (streams if chat.is_stream else wholes).answer(exchange, services)
+    finally:
+        services.watch.discard(exchange)
+
+
+async def _admit(
+    request: GatewayRequest, principal: Principal, chat: ChatRequest, services: Services
+) -> int:
+    """Take the request and its estimated tokens from the limits. Returns the tokens taken."""
+    if len(services.watch) >= settings.GATEWAY["IN_FLIGHT_MAX"]:
+        raise Overloaded
+    estimate = chat.tokens_estimate
+    decision = await services.limiter.reserve(principal.limits, tokens=estimate)
+    request.decision = decision
+    request.client.add_headers(rate_headers(decision))
+    if not decision.is_allowed:
+        raise LimitExceeded(decision)
+    return estimate
+
+
+def _output_limit(chat: ChatRequest, route: Route) -> int:
+    """The most output tokens of all choices together. Raises `InvalidRequest` where the client
+    asks one choice for more than the model can produce."""
+    model, wanted = route.model, chat.output_tokens_max
+    if wanted is not None and wanted > model.output_tokens_max:
+        name = "max_tokens" if chat.chat.max_tokens else "max_completion_tokens"
+        raise InvalidRequest(
+            f"'{name}' is too large: {wanted:,}. {model.name} produces at most"
+            f" {model.output_tokens_max:,} tokens.",
+            param=name,
+        )
+    return (wanted or model.output_tokens_max) * chat.choices
+
+
+def _ceiling(chat: ChatRequest, route: Route, principal: Principal) -> pricing.Ceiling:
+    prompt_tokens_max = min(chat.prompt_tokens_max, route.model.context_tokens)
+    return pricing.ceiling(
+        route.price, route.started_at, prompt_tokens_max, principal.markup_ppm
+    )
+
+
+async def _authorize(
+    request: GatewayRequest, principal: Principal, chat: ChatRequest, route: Route,
+    tokens_max: int, services: Services,
+) -> Hold:  # fmt: skip
+    """Hold what the request can cost at most. Where the client set no limit of its own, less
+    will do: the answer is then limited to what the wallet affords."""
+    ceiling = _ceiling(chat, route, principal)
+    least = tokens_max
+    if chat.output_tokens_max is None:
+        least = min(OUTPUT_TOKENS_MIN * chat.choices, tokens_max)
+    try:
+        return await services.ledger.authorize(
+            Authorization(
+                id=request.request_id,
+                wallet_id=principal.wallet_id,
+                amount_nanos=ceiling.nanos(tokens_max),
+                minimum_nanos=ceiling.nanos(least),
+                api_key_id=principal.api_key_id,
+                cap_day_nanos=principal.cap_day_nanos,
+                cap_month_nanos=principal.cap_month_nanos,
+            )
+        )
+    except InsufficientFunds as error:
+        raise Shortfall(error, ceiling.affordable_tokens(error.available_nanos)) from None
+
+
+def _affordable_limit(
+    chat: ChatRequest, route: Route, principal: Principal, hold: Hold, tokens_max: int
+) -> int | None:
+    """The output limit of each choice to send upstream where the client set none: what the
+    hold pays for, None where that is all the model can produce."""
+    if chat.output_tokens_max is not None:
+        return None
+    affordable = _ceiling(chat, route, principal).affordable_tokens(hold.amount_nanos)
+    return None if affordable >= tokens_max else max(affordable // chat.choices, 1)
+
+
+def _meter(chat: ChatRequest, route: Route) -> Meter:
+    return Meter(
+        context_tokens=route.model.context_tokens,
+        output_tokens_max=route.model.output_tokens_max * chat.choices,
+    )
+
+
+def _current_task() -> "asyncio.Task[None]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def upstream_body(exchange: Exchange, *, is_stream: bool) -> bytes:
+    """The body for the exchange's channel, in its provider's dialect."""
+    channel, chat = exchange.channel, exchange.chat
+    assert channel is not None
+    body: dict[str, Any] = {**chat.body, **exchange.route.model.request_defaults}
+    body["model"] = channel.upstream_model
+    if exchange.output_tokens_limit is not None:
+        body["max_tokens"] = exchange.output_tokens_limit
+    if is_stream:
+        options = body.get("stream_options") or {}
+        body["stream"] = True
+        body["stream_options"] = {**options, "include_usage": True}
+    else:
+        body.pop("stream_options", None)
+        body["stream"] = False
+    return msgspec.json.encode(channel.dialect.request(body, _tenant(exchange.principal)))
+
+
+def _tenant(principal: Principal) -> str:
+    """An organization's name for providers: stable, and telling nothing."""
+    text = f"{settings.SECRET_KEY}:{principal.organization_id}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

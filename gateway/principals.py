@@ -1,0 +1,216 @@
+"""Who is calling: from an `Authorization` header to a principal, mostly from memory.
+
+A snapshot per key is kept in the process, refreshed when the database says that it changed and
+at the latest after `FRESH_SECONDS`. While the database is away, known keys go on for
+`STALE_SECONDS_MAX`; a store that cannot be asked is never reported as a wrong key.
+"""
+
+import asyncio
+import ipaddress
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from psycopg.rows import dict_row
+
+from accounts import keys
+from billing.ledger import LedgerUnavailable
+from gateway.errors import Forbidden, InvalidKey
+from ratelimits.buckets import Limits
+
+FRESH_SECONDS = 5.0
+STALE_SECONDS_MAX = 60.0
+PRINCIPALS_MAX = 100_000
+_BEARER = re.compile(rb"(?i:bearer) +(\S{1,200}) *")
+_MISSING = (
+    "You did not provide an API key. Send it as 'Authorization: Bearer ttonk_sk_…';"
+    " you can make one in your dashboard."
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One caller: what it may do, at which price, and where its money is."""
+
+    organization_id: int
+    project_id: int
+    api_key_id: int
+    digest: str
+    wallet_id: int
+    limits: Limits
+    markup_ppm: int
+    body_bytes_max: int
+    allowed_models: frozenset[str]
+    allowed_networks: tuple[Network, ...]
+    cap_day_nanos: int | None
+    cap_month_nanos: int | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    is_suspended: bool
+
+    @property
+    def is_capped(self) -> bool:
+        return self.cap_day_nanos is not None or self.cap_month_nanos is not None
+
+    @property
+    def is_usable(self) -> bool:
+        is_expired = self.expires_at is not None and self.expires_at <= datetime.now(UTC)
+        return self.revoked_at is None and not is_expired and not self.is_suspended
+
+    def check(self, address: str) -> None:
+        """Raises `InvalidKey` (revoked, expired) or `Forbidden` (suspended, wrong address)."""
+        if self.revoked_at is not None:
+            raise InvalidKey("This API key has been revoked.")
+        if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
+            raise InvalidKey("This API key has expired.")
+        if self.is_suspended:
+            raise Forbidden("This organization is suspended.", code="organization_suspended")
+        if self.allowed_networks:
+            try:
+                ip = ipaddress.ip_address(address)
+            except ValueError:
+                ip = None
+            if ip is None or not any(ip in network for network in self.allowed_networks):
+                raise Forbidden(
+                    "This API key may not be used from your address.", code="address_not_allowed"
+                )
+
+    def check_model(self, name: str) -> None:
+        if self.allowed_models and name not in self.allowed_models:
+            raise Forbidden(
+                f"This API key may not use the model '{name[:100]}'.", code="model_not_allowed"
+            )
+
+
+def secret_of(authorization: bytes | None) -> str:
+    """The key in the header. Raises `InvalidKey` for anything that cannot be one."""
+    if not authorization:
+        raise InvalidKey(_MISSING)
+    match = _BEARER.fullmatch(authorization)
+    secret = match[1].decode("ascii", "replace") if match else ""
+    if not keys.is_well_formed(secret):
+        raise InvalidKey("The API key is not valid. Check that you copied all of it.")
+    return secret
+
+
+_QUERY = """
+SELECT k.id AS api_key_id, k.digest, k.organization_id, k.project_id, k.allowed_models,
+    k.allowed_addresses, k.requests_per_minute AS key_rpm, k.tokens_per_minute AS key_tpm,
+    k.spend_cap_day_nanos, k.spend_cap_month_nanos, k.expires_at, k.revoked_at,
+    o.suspended_at, w.id AS wallet_id, p.requests_per_minute, p.tokens_per_minute,
+    p.body_bytes_max, coalesce(s.markup_ppm, p.markup_ppm) AS markup_ppm
+FROM accounts_apikey k
+JOIN accounts_organization o ON o.id = k.organization_id
+JOIN billing_account w ON w.organization_id = o.id
+JOIN billing_subscription s ON s.organization_id = o.id
+JOIN billing_plan p ON p.id = s.plan_id
+WHERE k.digest = %s
+"""
+
+
+class Principals:
+    """The process's snapshots. `pool` is shared with other short reads."""
+
+    def __init__(self, pool: psycopg_pool.AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Principal | None]] = {}
+
+    async def resolve(self, authorization: bytes | None, address: str) -> Principal:
+        """Raises `InvalidKey`, `Forbidden` or `LedgerUnavailable`."""
+        digest = keys.digest(secret_of(authorization))
+        known = self._known.get(digest)
+        if known is None or time.monotonic() - known[1] > FRESH_SECONDS:
+            principal = await self._refresh(digest, known)
+        else:
+            principal = known[0]
+        principal.check(address)
+        return principal
+
+    async def is_refused(self, digest: str) -> bool:
+        """Whether this key would be refused now, wherever it were used from. A database that
+        does not answer refuses nobody."""
+        try:
+            principal = await self._load(digest)
+        except (psycopg.Error, psycopg_pool.PoolTimeout, OSError, TimeoutError):
+            return False
+        return principal is None or not principal.is_usable
+
+    def forget(self, *, digest: str = "", organization_id: int | None = None) -> None:
+        """Drop snapshots that changed: one key's, one organization's, or all."""
+        if digest:
+            self._known.pop(digest, None)
+        elif organization_id is None:
+            self._known.clear()
+        else:
+            for known_digest, (principal, _) in list(self._known.items()):
+                if principal.organization_id == organization_id:
+                    del self._known[known_digest]
+
+    async def _refresh(self, digest: str, known: tuple[Principal, float] | None) -> Principal:
+        # Callers that miss the same key at once share one query.
+        task = self._loading.get(digest)
+        if task is None:
+            task = asyncio.create_task(self._load(digest))
+            self._loading[digest] = task
+            task.add_done_callback(lambda _: self._loading.pop(digest, None))
+        try:
+            principal = await asyncio.shield(task)
+        except (psycopg.Error, psycopg_pool.PoolTimeout, OSError) as error:
+            if known is not None and time.monotonic() - known[1] < STALE_SECONDS_MAX:
+                return known[0]
+            raise LedgerUnavailable("keys cannot be looked up") from error
+        if principal is None:
+            self._known.pop(digest, None)
+            raise InvalidKey("The API key is not valid. Check that you copied all of it.")
+        return principal
+
+    async def _load(self, digest: str) -> Principal | None:
+        async with asyncio.timeout(0.9), self._pool.connection(timeout=0.8) as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(_QUERY, (digest,))
+            row = await cursor.fetchone()
+        if row is None:
+            return None
+        principal = _principal(row)
+        self._known[digest] = (principal, time.monotonic())
+        self._known.move_to_end(digest)
+        while len(self._known) > PRINCIPALS_MAX:
+            self._known.popitem(last=False)
+        return principal
+
+
+def _principal(row: dict[str, Any]) -> Principal:
+    return Principal(
+        organization_id=row["organization_id"],
+        project_id=row["project_id"],
+        api_key_id=row["api_key_id"],
+        digest=row["digest"],
+        wallet_id=row["wallet_id"],
+        limits=Limits(
+            organization_id=row["organization_id"],
+            requests_per_minute=row["requests_per_minute"],
+            tokens_per_minute=row["tokens_per_minute"],
+            key_id=row["api_key_id"],
+            key_requests_per_minute=row["key_rpm"],
+            key_tokens_per_minute=row["key_tpm"],
+        ),
+        markup_ppm=row["markup_ppm"],
+        body_bytes_max=row["body_bytes_max"],
+        allowed_models=frozenset(row["allowed_models"]),
+        allowed_networks=tuple(
+            ipaddress.ip_network(text, strict=False) for text in row["allowed_addresses"]
+        ),
+        cap_day_nanos=row["spend_cap_day_nanos"],
+        cap_month_nanos=row["spend_cap_month_nanos"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        is_suspended=row["suspended_at"] is not None,
+    )

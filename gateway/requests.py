@@ -1,0 +1,106 @@
+"""One HTTP request under /v1, as thin as the hot path needs it."""
+
+import asyncio
+import ipaddress
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from billing import ids
+from gateway.errors import BodyTimeout, PayloadTooLarge, UnsupportedMedia
+from gateway.principals import Network, Principal
+from gateway.replies import CORS, Client, Send
+from ratelimits.buckets import Decision
+
+_TRUSTED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text, strict=False) for text in settings.GATEWAY["TRUSTED_PROXIES"]
+)
+PROVIDER_HEADER = b"x-ttonk-provider"
+
+
+class ClientGone(Exception):
+    """The client hung up. There is nobody to answer."""
+
+
+class GatewayRequest(HttpRequest):
+    """What Django's views expect of a request, made from the ASGI scope without parsing what
+    the gateway does not use (cookies, forms, META)."""
+
+    def __init__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
+        # Not calling super().__init__() is the point: it builds what /v1 never reads.
+        self.scope = scope
+        self.receive = receive
+        self.method = scope["method"]
+        self.path = self.path_info = scope["path"]
+        self.started_at = datetime.now(UTC)
+        self.started = time.monotonic()
+        self.request_id: uuid.UUID = ids.uuid7()
+        self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.client = Client(send, [(b"x-request-id", self.wire_id.encode()), *CORS])
+        self.principal: Principal | None = None
+        self.decision: Decision | None = None
+
+    def __repr__(self) -> str:
+        return f"<GatewayRequest {self.method} {self.path!r} {self.wire_id}>"
+
+    @property
+    def wire_id(self) -> str:
+        """The id as clients see it."""
+        return "req_" + self.request_id.hex
+
+    @property
+    def address(self) -> str:
+        """The caller's address: the peer, or what trusted load balancers say stands behind it."""
+        address = (self.scope.get("client") or ("", 0))[0]
+        if not _TRUSTED:
+            return address
+        hops = self.raw_headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+        for hop in reversed(hops):
+            if not _is_trusted(address):
+                break
+            address = hop.strip() or address
+        return address
+
+    def check_media(self) -> None:
+        """Raises `UnsupportedMedia` for a compressed or non-JSON body."""
+        encoding = self.raw_headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"", b"identity"):
+            raise UnsupportedMedia("Compressed request bodies are not accepted.")
+        media = self.raw_headers.get(b"content-type", b"application/json")
+        media = media.split(b";")[0].strip().lower()
+        if media != b"application/json" and not media.endswith(b"+json"):
+            raise UnsupportedMedia("Send the request body as 'Content-Type: application/json'.")
+
+    async def read_body(self, bytes_max: int) -> bytes:
+        """The whole body. Raises `PayloadTooLarge`, `BodyTimeout` or `ClientGone`."""
+        declared = self.raw_headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared[:19]) > bytes_max:
+            raise PayloadTooLarge(bytes_max)
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(settings.GATEWAY["BODY_TIMEOUT_SECONDS"]):
+                while True:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > bytes_max:
+                        raise PayloadTooLarge(bytes_max)
+                    parts.append(part)
+                    if not message.get("more_body"):
+                        return b"".join(parts) if len(parts) > 1 else part
+        except TimeoutError:
+            raise BodyTimeout from None
+
+
+def _is_trusted(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(ip in network for network in _TRUSTED)

@@ -1,0 +1,127 @@
+"""The endpoints under /v1: DRF views with a dispatch of their own.
+
+Raw bytes in, bytes out: DRF's parsing, negotiation and rendering, and its threads, would cost
+more than everything else a request does. What is kept is the view as DRF knows it, its routing
+by method, and its place in the OpenAPI document.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+from rest_framework.views import APIView
+
+from billing.ledger import LedgerUnavailable
+from gateway import payload, pipeline
+from gateway.errors import GatewayError, MethodNotAllowed, UnknownRoute
+from gateway.openapi import CHAT_SCHEMA
+from gateway.principals import Principal
+from gateway.replies import Reply, rate_headers
+from gateway.requests import GatewayRequest
+from gateway.services import Services
+from providers.catalog import ModelFacts
+
+
+class GatewayView(APIView):
+    """Authenticates, then calls the method's handler, which answers or raises."""
+
+    services: ClassVar[Services]
+    methods: ClassVar[list[str]] = ["GET"]
+    needs_key: ClassVar[bool] = True
+    request: GatewayRequest  # type: ignore[assignment]
+
+    async def dispatch(  # type: ignore[override]
+        self, request: GatewayRequest, *args: Any, **kwargs: Any
+    ) -> None:
+        if request.method == "OPTIONS":
+            return await self._preflight(request)
+        await self._authenticate(request)
+        if request.method not in self.methods:
+            raise MethodNotAllowed(str(request.method), self.methods)
+        await getattr(self, request.method.lower())(request, request.principal, **kwargs)
+
+    async def _authenticate(self, request: GatewayRequest) -> None:
+        """Sets the request's principal. What is wrong with the address or the method is told
+        without a key too."""
+        try:
+            request.principal = await self.services.principals.resolve(
+                request.raw_headers.get(b"authorization"), request.address
+            )
+        except (GatewayError, LedgerUnavailable):
+            if self.needs_key and request.method in self.methods:
+                raise
+        else:
+            self.services.note_use(request.principal.api_key_id)
+
+    async def _preflight(self, request: GatewayRequest) -> None:
+        """CORS: any origin may call with a key of its own; there are no cookies to protect."""
+        wanted = request.raw_headers.get(b"access-control-request-headers", b"*")
+        await request.client.reply(
+            Reply(
+                204,
+                b"",
+                [
+                    (b"access-control-allow-methods", ", ".join(self.methods).encode()),
+                    (b"access-control-allow-headers", wanted[:1000]),
+                    (b"access-control-max-age", b"86400"),
+                    (b"vary", b"access-control-request-headers"),
+                ],
+            )
+        )
+
+    async def _reply(self, request: GatewayRequest, principal: Principal, body: Any) -> None:
+        decision = await self.services.limiter.peek(principal.limits)
+        request.decision = decision
+        request.client.add_headers(rate_headers(decision))
+        await request.client.reply(Reply(200, msgspec.json.encode(body)))
+
+
+class ChatCompletions(GatewayView):
+    """`POST /v1/chat/completions`: one answer of a model, whole or streamed."""
+
+    methods: ClassVar[list[str]] = ["POST"]
+    schema = CHAT_SCHEMA
+
+    async def post(self, request: GatewayRequest, principal: Principal) -> None:
+        request.check_media()
+        data = await request.read_body(principal.body_bytes_max)
+        chat = payload.parse(data)
+        await pipeline.complete(request, principal, chat, self.services)
+
+
+class Models(GatewayView):
+    """`GET /v1/models`: the models this key may name."""
+
+    async def get(self, request: GatewayRequest, principal: Principal) -> None:
+        models = [_model(model) for model in self.services.routes.visible(principal)]
+        await self._reply(request, principal, {"object": "list", "data": models})
+
+
+class ModelDetail(GatewayView):
+    """`GET /v1/models/{id}`."""
+
+    async def get(self, request: GatewayRequest, principal: Principal, name: str) -> None:
+        model = self.services.routes.catalog.get(name)
+        principal.check_model(name)
+        await self._reply(request, principal, _model(model))
+
+
+class Unknown(GatewayView):
+    """Everything else under /v1: JSON too."""
+
+    needs_key: ClassVar[bool] = False
+    methods: ClassVar[list[str]] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+    async def _refuse(self, request: GatewayRequest, principal: Principal | None, **_: Any) -> None:
+        raise UnknownRoute(f"Unknown request URL: {request.method} {request.path[:200]}.")
+
+    get = post = put = patch = delete = head = _refuse
+
+
+def _model(model: ModelFacts) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owned_by,
+        "context_length": model.context_tokens,
+    }

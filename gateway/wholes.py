@@ -1,0 +1,90 @@
+"""Answers in one piece: read whole, charged, and only then handed over."""
+
+from typing import Any
+
+import msgspec
+from django.conf import settings
+
+from billing.models import BillingReason
+from gateway import attempts, endings, pipeline
+from gateway.exchanges import Exchange, Interrupted
+from gateway.metering import texts_of, usage_object
+from gateway.relaying import Aggregate
+from gateway.replies import Reply
+from gateway.requests import PROVIDER_HEADER, ClientGone
+from gateway.services import Services
+from providers.catalog import ChannelFacts
+from providers.upstream import Failure, StreamDied, UpstreamFailed
+
+# A client that hangs up is noticed after this long at the latest; most answers are shorter.
+WATCH_AFTER_SECONDS = 0.25
+
+
+async def answer(exchange: Exchange, services: Services) -> None:
+    """Relay one whole answer. Raises `UpstreamFailed` where no channel brought one (settled)."""
+    try:
+        async with attempts.watching_client(exchange, delay_seconds=WATCH_AFTER_SECONDS):
+            body = await _first_answer(exchange, services)
+    except Interrupted as error:
+        await endings.end(exchange, services, BillingReason.CLIENT_GONE_EARLY, status=499)
+        raise ClientGone from error
+    except UpstreamFailed as error:
+        await endings.end_failed(exchange, services, error)
+        raise
+    channel = exchange.channel
+    assert channel is not None
+    exchange.meter.relayed(_texts(body))
+    usage, charge_nanos = await endings.end(exchange, services, BillingReason.COMPLETED)
+    body["id"] = "chatcmpl-" + exchange.request.request_id.hex
+    body["object"] = "chat.completion"
+    body["created"] = int(exchange.request.started_at.timestamp())
+    body["model"] = exchange.route.model.name
+    body["usage"] = usage_object(usage, charge_nanos)
+    exchange.client.add_headers([(PROVIDER_HEADER, channel.provider.encode())])
+    await exchange.client.reply(Reply(200, msgspec.json.encode(body)))
+
+
+async def _first_answer(exchange: Exchange, services: Services) -> dict[str, Any]:
+    """The first channel's answer that is one."""
+    failed = UpstreamFailed(Failure.REFUSED, "no channel is enabled")
+    for channel in attempts.channels(exchange):
+        try:
+            with attempts.interruptible(exchange):
+                body = await _ask(exchange, channel, services)
+            _check(body)
+        except (UpstreamFailed, StreamDied, Interrupted) as error:
+            failed = attempts.failure_of(error, channel)
+            continue
+        channel.health.succeed()
+        exchange.begin_ending()
+        exchange.meter.read_usage(body.get("usage"), channel.dialect)
+        return body
+    raise failed
+
+
+async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) -> dict[str, Any]:
+    is_stream = channel.dialect.must_stream(exchange.chat.body)
+    data = pipeline.upstream_body(exchange, is_stream=is_stream)
+    exchange.wait_upstream(settings.GATEWAY["ANSWER_TIMEOUT_SECONDS"])
+    async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:
+        if not is_stream:
+            return await reply.json()
+        whole = Aggregate()
+        async for events in reply.events():
+            whole.add(events)
+            exchange.wait_upstream(settings.GATEWAY["IDLE_TIMEOUT_SECONDS"])
+        return whole.body()
+
+
+def _check(body: dict[str, Any]) -> None:
+    """An answer has choices with messages; anything else is not passed on as one."""
+    choices = body.get("choices")
+    if body.get("error") or not isinstance(choices, list) or not choices:
+        raise UpstreamFailed(Failure.GARBAGE, "an answer without choices")
+    for choice in choices:
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            raise UpstreamFailed(Failure.GARBAGE, "a choice without a message")
+
+
+def _texts(body: dict[str, Any]) -> list[str]:
+    return [text for choice in body["choices"] for text in texts_of(choice, "message")]
