@@ -1,0 +1,188 @@
+from datetime import timedelta
+from smtplib import SMTPRecipientsRefused, SMTPServerDisconnected
+
+import pytest
+from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
+from django.utils import timezone
+
+from accounts import users
+from accounts.models import Membership, Role
+from billing import alerts, ledger, proof, tasks
+from billing.models import (
+    Account,
+    AccountDelta,
+    StreamProgress,
+    Subscription,
+    Transfer,
+    TransferKind,
+    UsageDay,
+    UsageRecord,
+)
+from config.celery import app
+from tests.billing import scenes
+
+pytestmark = pytest.mark.django_db
+
+LOW = 400_000_000  # below the configured half dollar
+
+
+@pytest.fixture
+def organization():
+    return scenes.make_organization(credit_nanos=LOW)
+
+
+def _top_up(organization, nanos: int) -> None:
+    ledger.credit(Account.objects.get(organization=organization), nanos, kind=TransferKind.TOP_UP)
+
+
+def _spend(organization, nanos: int) -> None:
+    wallet = Account.objects.get(organization=organization)
+    ledger.debit(wallet, nanos, kind=TransferKind.ADJUSTMENT)
+
+
+def _assert_proven() -> None:
+    assert [check.name for check in proof.prove() if not check.is_ok] == []
+
+
+def test_every_scheduled_task_exists_and_its_message_expires() -> None:
+    for entry in app.conf.beat_schedule.values():
+        assert entry["task"] in app.tasks
+        assert entry["options"]["expires"] <= entry["schedule"]
+
+
+def test_expire_holds_releases_a_hold_whose_gateway_is_gone() -> None:
+    organization = scenes.make_organization()
+    request_id = scenes.authorize(scenes.Request(organization), hold_seconds=-1)
+    running = scenes.authorize(scenes.Request(organization))
+    assert tasks.expire_holds() == 1
+    assert Transfer.objects.get(pk=request_id).state == "expired"
+    assert Transfer.objects.get(pk=running).state == "pending"
+    record = UsageRecord.objects.get(pk=request_id)
+    assert (record.charge_nanos, record.billing_reason) == (0, "gateway_lost")
+    assert tasks.expire_holds() == 0
+    _assert_proven()
+
+
+def test_expire_holds_charges_the_progress_last_saved() -> None:
+    from billing import batches, statements
+
+    organization = scenes.make_organization()
+    request = scenes.Request(organization, billing_reason="gateway_lost")
+    request_id = scenes.authorize(request)
+    facts = scenes.facts(request, request_id)
+    progress = batches.progress_parameters([batches.Progress(request_id, facts)], -1)
+    with scenes.connection.cursor() as cursor:
+        cursor.execute(statements.SAVE_PROGRESS, progress)
+    assert StreamProgress.objects.get().charge_nanos == scenes.PLUS_CHARGE_NANOS
+    assert tasks.expire_holds() == 1
+    assert Transfer.objects.get(pk=request_id).amount_nanos == scenes.PLUS_CHARGE_NANOS
+    assert UsageRecord.objects.get(pk=request_id).billing_reason == "gateway_lost"
+    _assert_proven()
+
+
+def test_fold_deltas_moves_the_outbox_into_the_accounts() -> None:
+    scenes.use(scenes.make_organization())
+    waiting = AccountDelta.objects.count()
+    assert waiting > 0
+    assert tasks.fold_deltas() == waiting
+    assert not AccountDelta.objects.exists()
+    assert Account.objects.get(kind="revenue").credits_posted == scenes.PLUS_CHARGE_NANOS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_roll_up_usage_adds_new_records() -> None:
+    scenes.use(scenes.make_organization())
+    assert tasks.roll_up_usage() == 1
+    assert UsageDay.objects.get().requests == 1
+    _assert_proven()
+
+
+def test_close_months_with_nothing_due_makes_nothing() -> None:
+    scenes.use(scenes.make_organization())
+    assert tasks.close_months() == 0
+
+
+def test_a_low_balance_is_mailed_to_owner_and_billing_members_each_alone(organization) -> None:
+    for email, role in (("bob@example.com", Role.BILLING), ("dev@example.com", Role.DEVELOPER)):
+        member = users.find_or_create(email).user
+        Membership.objects.create(organization=organization, user=member, role=role)
+    assert tasks.mail_low_balances() == 1
+    assert sorted(message.to for message in mail.outbox) == [
+        ["alice@example.com"],
+        ["bob@example.com"],
+    ]
+    message = mail.outbox[0]
+    assert message.subject == "Low balance: Alice's has $0.40 left"
+    assert "below $0.50" in message.body
+    [(html, kind)] = message.alternatives
+    assert kind == "text/html" and "$0.40" in html and "Alice&#x27;s" in html
+
+
+def test_a_dip_is_mailed_once_and_the_next_dip_again(organization) -> None:
+    assert tasks.mail_low_balances() == 1
+    assert tasks.mail_low_balances() == 0
+    _top_up(organization, scenes.USD)
+    assert tasks.mail_low_balances() == 0
+    assert Subscription.objects.get().low_balance_mailed_at is None
+    _spend(organization, scenes.USD)
+    assert tasks.mail_low_balances() == 1
+    assert len(mail.outbox) == 2
+
+
+def test_a_hold_is_no_dip_and_a_full_wallet_no_mail() -> None:
+    organization = scenes.make_organization(credit_nanos=scenes.USD)
+    scenes.authorize(scenes.Request(organization, held_nanos=900_000_000))
+    assert tasks.mail_low_balances() == 0
+
+
+def test_exactly_the_threshold_is_not_low(settings) -> None:
+    scenes.make_organization(credit_nanos=settings.LOW_BALANCE_NANOS)
+    assert tasks.mail_low_balances() == 0
+
+
+def test_a_wallet_never_filled_and_a_suspended_organization_get_no_mail(organization) -> None:
+    scenes.make_organization("New", credit_nanos=0)
+    organization.suspended_at = timezone.now() - timedelta(days=1)
+    organization.save()
+    assert tasks.mail_low_balances() == 0
+
+
+def test_a_mail_server_that_is_down_gets_the_mail_later(organization, monkeypatch) -> None:
+    def fail(*_: object) -> int:
+        raise SMTPServerDisconnected("down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmailBackend, "send_messages", fail)
+        assert tasks.mail_low_balances() == 0
+    assert tasks.mail_low_balances() == 1
+
+
+def test_a_refused_address_is_not_tried_for_ever(organization, monkeypatch) -> None:
+    def refuse(*_: object) -> int:
+        raise SMTPRecipientsRefused({})
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+    tasks.mail_low_balances()
+    assert Subscription.objects.get().low_balance_mailed_at is not None
+
+
+def test_a_run_ends_after_failures_in_a_row(monkeypatch) -> None:
+    for n in range(5):
+        scenes.make_organization(f"Poor {n}", credit_nanos=LOW)
+    tries = []
+
+    def fail(*_: object) -> int:
+        tries.append(1)
+        raise SMTPServerDisconnected("down")
+
+    monkeypatch.setattr(EmailBackend, "send_messages", fail)
+    alerts.mail_low_balances()
+    assert len(tries) == 3
+
+
+def test_a_name_with_a_line_break_makes_no_second_header(organization) -> None:
+    organization.name = "Evil\r\nBcc: all@example.com"
+    organization.save()
+    assert tasks.mail_low_balances() == 1
+    assert "\n" not in mail.outbox[0].subject
