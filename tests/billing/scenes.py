@@ -164,7 +164,7 @@ def tampering(*tables: str) -> Iterator[None]:
                 cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
-def execute(statement: str, *parameters: object) -> int:
+def execute(statement: str, *parameters: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.rowcount

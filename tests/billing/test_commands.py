@@ -7,6 +7,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from accounts import keys
@@ -174,15 +175,15 @@ def test_set_plan_is_free_unless_the_fee_is_asked_for(run, acme) -> None:
 def test_add_channel_stores_the_credential_encrypted(run, monkeypatch) -> None:
     seed.plant({})
     monkeypatch.setenv("MY_KEY", "sk-secret-1")
-    arguments = ("add_channel", "qwen-max", "--base-url", "http://127.0.0.1:9/v1/")
-    arguments += ("--upstream-model", "m", "--credential-env", "MY_KEY", "--weight", "3")
+    arguments = [
+        *("add_channel", "qwen-max", "--base-url", "http://127.0.0.1:9/v1/"),
+        *("--upstream-model", "m", "--credential-env", "MY_KEY", "--weight", "3"),
+    ]
     answer = run(*arguments)
     assert "sk-secret-1" not in json.dumps(answer)
     channel = Channel.objects.get(pk=answer["channel"])
     assert (channel.base_url, channel.weight) == ("http://127.0.0.1:9/v1", 3)
     assert (channel.credential, channel.provider.slug) == ("sk-secret-1", "custom")
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute("SELECT credential FROM providers_channel WHERE id = %s", [channel.pk])
         assert "sk-secret-1" not in cursor.fetchone()[0]

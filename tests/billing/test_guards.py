@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts import keys
 from accounts.models import ApiKey
 from billing.models import Plan, Subscription, Transfer, UsageRecord
+from providers import seed
 from tests.billing import scenes
 
 pytestmark = pytest.mark.django_db
@@ -84,5 +85,5 @@ def test_gateways_are_told_what_changed_and_not_of_a_keys_last_use() -> None:
         assert heard() == {f"organization:{organization.pk}"}
         Plan.objects.filter(slug="pro").update(tokens_per_minute=5)
         assert heard() == {"principals"}
-        scenes.seed.plant({})
+        seed.plant({})
         assert heard() == {"catalog"}

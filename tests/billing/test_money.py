@@ -24,8 +24,10 @@ def test_parse_usd_is_exact(text: str, nanos: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "+1", "1.", ".5", "1e3", "NaN", "inf", "1,000", " 1", "1\n", "0.0000000001"]
-    + ["٣", "1000000000.000000001", "9999999999", "0x10", "1_0", "$1"],
+    [
+        *("", "-1", "+1", "1.", ".5", "1e3", "NaN", "inf", "1,000", " 1", "1\n", "0.0000000001"),
+        *("٣", "1000000000.000000001", "9999999999", "0x10", "1_0", "$1"),
+    ],
 )
 def test_parse_usd_refuses_what_is_not_a_plain_amount(text: str) -> None:
     with pytest.raises(money.NotMoney):

@@ -3,10 +3,12 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import InternalError, connection
 from django.utils import timezone
 
 from billing import ids, invoices, ledger, proof
 from billing.models import Account, Transfer, TransferKind
+from providers.usage import TokenUsage
 from tests.billing import scenes
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +30,7 @@ def _tamper(table: str, statement: str, *parameters: object) -> None:
 
 def test_a_sound_ledger_is_proven_with_every_kind_of_ending(organization) -> None:
     scenes.use(organization)
-    scenes.use(organization, usage=scenes.TokenUsage(), billing_reason="upstream_failed")
+    scenes.use(organization, usage=TokenUsage(), billing_reason="upstream_failed")
     scenes.use(organization, held_nanos=100_000)  # the rest is taken above the hold
     scenes.authorize(scenes.Request(organization))  # still running
     poor = scenes.make_organization("Poor", credit_nanos=300_000)
@@ -164,8 +166,6 @@ def test_the_command_exits_with_1_when_anything_fails(organization, capsys) -> N
 @pytest.mark.django_db(transaction=True)
 def test_the_proof_reads_one_snapshot_and_writes_nothing() -> None:
     scenes.use(scenes.make_organization())
-    from django.db import InternalError, connection
-
     assert _failed() == set()
     with proof._snapshot(), pytest.raises(InternalError, match="read-only"):
         connection.cursor().execute("DELETE FROM billing_accountdelta")

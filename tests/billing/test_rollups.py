@@ -15,7 +15,7 @@ def organization():
 
 def _copy_in(other, record: UsageRecord) -> None:
     """Insert a copy of `record` from another session, under that session's transaction id."""
-    names = [f.column for f in UsageRecord._meta.fields if f.column not in {"id", "xid"}]
+    names = [f.attname for f in UsageRecord._meta.fields if f.attname not in {"id", "xid"}]
     columns = ", ".join(names)
     other.execute(
         f"INSERT INTO billing_usagerecord (id, xid, {columns}) SELECT gen_random_uuid(),"

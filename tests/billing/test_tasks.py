@@ -1,14 +1,16 @@
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused, SMTPServerDisconnected
+from typing import Any
 
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection
 from django.utils import timezone
 
 from accounts import users
 from accounts.models import Membership, Role
-from billing import alerts, ledger, proof, tasks
+from billing import alerts, batches, ledger, proof, statements, tasks
 from billing.models import (
     Account,
     AccountDelta,
@@ -65,14 +67,12 @@ def test_expire_holds_releases_a_hold_whose_gateway_is_gone() -> None:
 
 
 def test_expire_holds_charges_the_progress_last_saved() -> None:
-    from billing import batches, statements
-
     organization = scenes.make_organization()
     request = scenes.Request(organization, billing_reason="gateway_lost")
     request_id = scenes.authorize(request)
     facts = scenes.facts(request, request_id)
     progress = batches.progress_parameters([batches.Progress(request_id, facts)], -1)
-    with scenes.connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(statements.SAVE_PROGRESS, progress)
     assert StreamProgress.objects.get().charge_nanos == scenes.PLUS_CHARGE_NANOS
     assert tasks.expire_holds() == 1
@@ -112,7 +112,7 @@ def test_a_low_balance_is_mailed_to_owner_and_billing_members_each_alone(organiz
         ["alice@example.com"],
         ["bob@example.com"],
     ]
-    message = mail.outbox[0]
+    message: Any = mail.outbox[0]
     assert message.subject == "Low balance: Alice's has $0.40 left"
     assert "below $0.50" in message.body
     [(html, kind)] = message.alternatives

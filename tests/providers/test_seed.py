@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -56,8 +57,9 @@ def test_a_second_run_changes_nothing() -> None:
     assert _everything() == before
 
 
-def _everything() -> list[list[dict[str, object]]]:
-    return [list(m.objects.order_by("pk").values()) for m in (Provider, Model, Price, PriceRate)]
+def _everything() -> list[list[Any]]:
+    tables: tuple[Any, ...] = (Provider, Model, Price, PriceRate)
+    return [list(table.objects.order_by("pk").values()) for table in tables]
 
 
 def test_a_run_keeps_what_an_operator_has_changed() -> None:
