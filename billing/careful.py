@@ -47,9 +47,7 @@ async def capture(connection: Connection, item: Capture) -> None:
     """Resolve one hold, whatever has become of it. The same capture again changes nothing."""
     facts = item.facts
     async with connection.transaction():
-        cursor = await connection.execute(
-            statements.CAPTURE, batches.capture_parameters([item])
-        )
+        cursor = await connection.execute(statements.CAPTURE, batches.capture_parameters([item]))
         row = await cursor.fetchone()
         if row is None:
             await _settle_late(connection, item)
@@ -59,9 +57,7 @@ async def capture(connection: Connection, item: Capture) -> None:
         if facts.charge_nanos > held_nanos:
             paid += await _settle_excess(connection, item, facts.charge_nanos - held_nanos)
         if item.is_capped:
-            await _spend_budget(
-                connection, facts.api_key_id, paid - held_nanos, item.held_at
-            )
+            await _spend_budget(connection, facts.api_key_id, paid - held_nanos, item.held_at)
 
 
 async def _settle_excess(connection: Connection, item: Capture, excess: int) -> int:

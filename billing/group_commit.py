@@ -28,6 +28,7 @@ BATCH_MAX = 256
 STATEMENT_TIMEOUT_SECONDS = 4
 RECONNECT_SECONDS = 0.25
 ABANDON_SECONDS = 2.5
+STOP_SECONDS = 10.0
 _CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 
 
@@ -45,6 +46,7 @@ class GroupCommit:
         self._captures: deque[tuple[Capture, asyncio.Future[None]]] = deque()
         self._progress: list[Progress] = []
         self._work = asyncio.Event()
+        self._idle = asyncio.Event()
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._is_down = False
         self._revenue_id = 0
@@ -64,8 +66,9 @@ class GroupCommit:
 
     async def stop(self) -> None:
         """Commit (or spool) what is queued, then close."""
-        while (self._captures or self._authorizations) and not self._is_down:
-            await asyncio.sleep(0.01)
+        if not self._is_down:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -136,7 +139,10 @@ class GroupCommit:
             if self._connection is None:
                 await self._reconnect()
                 continue
+            if not self._work.is_set():
+                self._idle.set()
             await self._work.wait()
+            self._idle.clear()
             self._work.clear()
             while self._authorizations or self._captures or self._progress:
                 try:
@@ -166,9 +172,7 @@ class GroupCommit:
                 )
         except BaseException:
             # Undecided captures go back to the front: they are replayed or spooled.
-            self._captures.extendleft(
-                entry for entry in reversed(captures) if not entry[1].done()
-            )
+            self._captures.extendleft(entry for entry in reversed(captures) if not entry[1].done())
             for _, waiter, _ in holds:
                 _fail(waiter, LedgerUnavailable())
             raise
@@ -178,9 +182,7 @@ class GroupCommit:
         cursor = await self._connection.execute(statement, parameters)
         return await cursor.fetchall() if cursor.description else []
 
-    async def _commit_captures(
-        self, entries: list[tuple[Capture, asyncio.Future[None]]]
-    ) -> None:
+    async def _commit_captures(self, entries: list[tuple[Capture, asyncio.Future[None]]]) -> None:
         plain = [entry for entry in entries if not entry[0].needs_care]
         if plain:
             try:
@@ -230,14 +232,10 @@ class GroupCommit:
             if item.is_capped or item.wallet_id not in granted:
                 await self._authorize_carefully(item, waiter)
                 continue
-            hold = Hold(
-                item.id, item.wallet_id, item.amount_nanos, item.api_key_id, False, now
-            )
+            hold = Hold(item.id, item.wallet_id, item.amount_nanos, item.api_key_id, False, now)
             self._deliver(hold, waiter)
 
-    async def _authorize_carefully(
-        self, item: Authorization, waiter: asyncio.Future[Hold]
-    ) -> None:
+    async def _authorize_carefully(self, item: Authorization, waiter: asyncio.Future[Hold]) -> None:
         """One by one in order of arrival: where the whole batch was too much, or caps apply."""
         assert self._connection is not None
         try:
@@ -309,7 +307,7 @@ class GroupCommit:
 
     async def _spool_waiting(self) -> None:
         """Make queued captures durable without the database."""
-        entries = [entry for entry in _take(self._captures, len(self._captures))]
+        entries = _take(self._captures, len(self._captures))
         if not entries:
             return
         try:

@@ -162,7 +162,7 @@ def _lost_record(
 ) -> dict[str, Any]:
     """The usage record of a request about which only its hold is known."""
     wallet = Account.objects.get(pk=wallet_id)
-    key = ApiKey.objects.filter(pk=key_id).first()
+    key = ApiKey.objects.filter(pk=key_id).first() if key_id else None
     return {
         "id": str(transfer_id),
         "organization_id": wallet.organization_id,
@@ -200,9 +200,7 @@ def book_loss(cursor: Any, transfer_id: uuid.UUID, amount_nanos: int, key_id: in
 
 
 def _capture_one(cursor: Any, record: dict[str, Any]) -> None:
-    cursor.execute(
-        statements.CAPTURE, {name: [record[name]] for name in statements.USAGE_COLUMNS}
-    )
+    cursor.execute(statements.CAPTURE, {name: [record[name]] for name in statements.USAGE_COLUMNS})
 
 
 def _insert_record(cursor: Any, record: dict[str, Any]) -> None:

@@ -110,8 +110,7 @@ def ceiling(price: PriceVersion, at: datetime, prompt_tokens_max: int, markup_pp
         if rate.context_tokens_min <= prompt_tokens_max and rate.holds_at(at)
     ]
     dearest_input = max(
-        max(rate.input_nanos, rate.cached_input_nanos, rate.cache_write_nanos)
-        for rate in reachable
+        max(rate.input_nanos, rate.cached_input_nanos, rate.cache_write_nanos) for rate in reachable
     )
     dearest_output = max(max(rate.output_nanos, rate.reasoning_output_nanos) for rate in reachable)
     return Ceiling(

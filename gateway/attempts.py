@@ -75,4 +75,3 @@ async def watching_client(exchange: Exchange, *, delay_seconds: float) -> AsyncI
             handle.cancel()
         for task in tasks:
             task.cancel()
-

@@ -18,7 +18,6 @@ from gateway import errors, payload
 from gateway.replies import Reply, rate_headers
 from gateway.requests import ClientGone, GatewayRequest
 from gateway.services import Services
-from gateway.views import GatewayView
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +43,14 @@ class GatewayHandler:
             if path.startswith("/v1/") or path == "/v1":
                 await self._serve(scope, receive, send)
             elif path in ("/healthz", "/readyz"):
-                await self._tell_health(GatewayRequest(scope, receive, send))
+                await self._tell_health(GatewayRequest(scope, receive, send, self.services))
             else:
                 await self._fallback(scope, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
 
     async def _serve(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        request = GatewayRequest(scope, receive, send)
+        request = GatewayRequest(scope, receive, send, self.services)
         try:
             match = _resolve(request.path)
             await match.func(request, *match.args, **match.kwargs)
@@ -87,7 +86,6 @@ class GatewayHandler:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                GatewayView.services = self.services
                 payload.parse(b'{"model":"m","messages":[{"role":"user","content":"warm up"}]}')
                 await self.services.start()
                 # What is loaded now stays: collecting garbage need not look at it again.

@@ -32,8 +32,7 @@ class Meter:
         except WrongUsage:
             return
         is_possible = (
-            0 < usage.prompt <= self._context_tokens
-            and usage.completion <= self._output_tokens_max
+            0 < usage.prompt <= self._context_tokens and usage.completion <= self._output_tokens_max
         )
         if is_possible:
             self.reported = usage

@@ -8,7 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from gateway.payload import ChatCompletionRequest
 
 
-class ChatSchema(AutoSchema):  # type: ignore[no-untyped-call]
+class ChatSchema(AutoSchema):
     """Describes the chat completion body by its msgspec structure."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:

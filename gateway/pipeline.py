@@ -80,9 +80,7 @@ def _output_limit(chat: ChatRequest, route: Route) -> int:
 
 def _ceiling(chat: ChatRequest, route: Route, principal: Principal) -> pricing.Ceiling:
     prompt_tokens_max = min(chat.prompt_tokens_max, route.model.context_tokens)
-    return pricing.ceiling(
-        route.price, route.started_at, prompt_tokens_max, principal.markup_ppm
-    )
+    return pricing.ceiling(route.price, route.started_at, prompt_tokens_max, principal.markup_ppm)
 
 
 async def _authorize(

@@ -5,7 +5,7 @@ import ipaddress
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -15,6 +15,9 @@ from gateway.errors import BodyTimeout, PayloadTooLarge, UnsupportedMedia
 from gateway.principals import Network, Principal
 from gateway.replies import CORS, Client, Send
 from ratelimits.buckets import Decision
+
+if TYPE_CHECKING:
+    from gateway.services import Services
 
 _TRUSTED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text, strict=False) for text in settings.GATEWAY["TRUSTED_PROXIES"]
@@ -30,10 +33,13 @@ class GatewayRequest(HttpRequest):
     """What Django's views expect of a request, made from the ASGI scope without parsing what
     the gateway does not use (cookies, forms, META)."""
 
-    def __init__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
+    def __init__(
+        self, scope: dict[str, Any], receive: Any, send: Send, services: "Services"
+    ) -> None:
         # Not calling super().__init__() is the point: it builds what /v1 never reads.
         self.scope = scope
         self.receive = receive
+        self.services = services
         self.method = scope["method"]
         self.path = self.path_info = scope["path"]
         self.started_at = datetime.now(UTC)

@@ -56,7 +56,5 @@ class Routes:
         """The models this caller may name."""
         allowed = principal.allowed_models
         return [
-            model
-            for model in self.catalog.models.values()
-            if not allowed or model.name in allowed
+            model for model in self.catalog.models.values() if not allowed or model.name in allowed
         ]

@@ -44,9 +44,7 @@ async def _prompt_tokens(exchange: Exchange, counter: TokenCounter) -> int:
         chat = exchange.chat.chat
         counted = await counter.count(prompt_texts(chat, exchange.chat.body))
         framing = _MESSAGE_TOKENS * (len(chat.messages) + 1)
-        exchange.prompt_tokens_counted = min(
-            counted + framing, exchange.route.model.context_tokens
-        )
+        exchange.prompt_tokens_counted = min(counted + framing, exchange.route.model.context_tokens)
     return exchange.prompt_tokens_counted
 
 
@@ -115,5 +113,3 @@ def progress_of(exchange: Exchange) -> UsageFacts | None:
 async def count_prompts(exchanges: list[Exchange], counter: TokenCounter) -> None:
     """Count what `progress_of` needs, for exchanges that have run long enough to need it."""
     await asyncio.gather(*[_prompt_tokens(exchange, counter) for exchange in exchanges])
-
-

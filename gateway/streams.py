@@ -105,9 +105,7 @@ async def _carry(
         raise UpstreamFailed(Failure.GARBAGE, "a stream without an answer")
 
 
-async def _end_interrupted(
-    exchange: Exchange, services: Services, error: Interrupted
-) -> None:
+async def _end_interrupted(exchange: Exchange, services: Services, error: Interrupted) -> None:
     relayed = exchange.meter.has_relayed
     if error.reason is Interrupt.TIMEOUT:
         # Only reached mid-stream: before the first token a timeout moves on to the next channel.
@@ -127,9 +125,7 @@ async def _end_died(exchange: Exchange, services: Services) -> None:
     """The provider broke off after the first token: charged for what was relayed, an error
     event, and no `[DONE]`."""
     code = "upstream_died"
-    await endings.end(
-        exchange, services, BillingReason.UPSTREAM_DIED, status=200, error_code=code
-    )
+    await endings.end(exchange, services, BillingReason.UPSTREAM_DIED, status=200, error_code=code)
     error = UpstreamFailed(Failure.UNREACHABLE)
     await exchange.client.end_stream(_error_event(error))
 

@@ -17,14 +17,12 @@ from gateway.openapi import CHAT_SCHEMA
 from gateway.principals import Principal
 from gateway.replies import Reply, rate_headers
 from gateway.requests import GatewayRequest
-from gateway.services import Services
 from providers.catalog import ModelFacts
 
 
 class GatewayView(APIView):
     """Authenticates, then calls the method's handler, which answers or raises."""
 
-    services: ClassVar[Services]
     methods: ClassVar[list[str]] = ["GET"]
     needs_key: ClassVar[bool] = True
     request: GatewayRequest  # type: ignore[assignment]
@@ -33,7 +31,8 @@ class GatewayView(APIView):
         self, request: GatewayRequest, *args: Any, **kwargs: Any
     ) -> None:
         if request.method == "OPTIONS":
-            return await self._preflight(request)
+            await self._preflight(request)
+            return
         await self._authenticate(request)
         if request.method not in self.methods:
             raise MethodNotAllowed(str(request.method), self.methods)
@@ -43,14 +42,14 @@ class GatewayView(APIView):
         """Sets the request's principal. What is wrong with the address or the method is told
         without a key too."""
         try:
-            request.principal = await self.services.principals.resolve(
+            request.principal = await request.services.principals.resolve(
                 request.raw_headers.get(b"authorization"), request.address
             )
         except (GatewayError, LedgerUnavailable):
             if self.needs_key and request.method in self.methods:
                 raise
         else:
-            self.services.note_use(request.principal.api_key_id)
+            request.services.note_use(request.principal.api_key_id)
 
     async def _preflight(self, request: GatewayRequest) -> None:
         """CORS: any origin may call with a key of its own; there are no cookies to protect."""
@@ -69,7 +68,7 @@ class GatewayView(APIView):
         )
 
     async def _reply(self, request: GatewayRequest, principal: Principal, body: Any) -> None:
-        decision = await self.services.limiter.peek(principal.limits)
+        decision = await request.services.limiter.peek(principal.limits)
         request.decision = decision
         request.client.add_headers(rate_headers(decision))
         await request.client.reply(Reply(200, msgspec.json.encode(body)))
@@ -85,14 +84,14 @@ class ChatCompletions(GatewayView):
         request.check_media()
         data = await request.read_body(principal.body_bytes_max)
         chat = payload.parse(data)
-        await pipeline.complete(request, principal, chat, self.services)
+        await pipeline.complete(request, principal, chat, request.services)
 
 
 class Models(GatewayView):
     """`GET /v1/models`: the models this key may name."""
 
     async def get(self, request: GatewayRequest, principal: Principal) -> None:
-        models = [_model(model) for model in self.services.routes.visible(principal)]
+        models = [_model(model) for model in request.services.routes.visible(principal)]
         await self._reply(request, principal, {"object": "list", "data": models})
 
 
@@ -100,7 +99,7 @@ class ModelDetail(GatewayView):
     """`GET /v1/models/{id}`."""
 
     async def get(self, request: GatewayRequest, principal: Principal, name: str) -> None:
-        model = self.services.routes.catalog.get(name)
+        model = request.services.routes.catalog.get(name)
         principal.check_model(name)
         await self._reply(request, principal, _model(model))
 

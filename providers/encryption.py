@@ -14,7 +14,7 @@ def _fernet() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 
-class EncryptedTextField(models.TextField):
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     """Plain text to Python, a Fernet token to the database.
 
     Written under the first key of `ENCRYPTION_KEYS`, read under any: put a new key in front,

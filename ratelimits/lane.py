@@ -82,7 +82,9 @@ class Lane(asyncio.Protocol):
     # --- the protocol ---------------------------------------------------------------------------
 
     def _send(
-        self, command: tuple[str | int, ...], future: "asyncio.Future[object] | None"
+        self,
+        command: tuple[str | int | float | bytes, ...],
+        future: "asyncio.Future[object] | None",
     ) -> None:
         if not self._outgoing:
             self._loop.call_soon(self._flush)

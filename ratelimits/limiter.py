@@ -81,9 +81,7 @@ def _command(costs: list[tuple[Bucket, int]], *, forced: bool) -> tuple[list[str
     return [bucket.name for bucket, _ in costs], arguments
 
 
-def _decision(
-    reply: list[int], request_buckets: int, costs: list[tuple[Bucket, int]]
-) -> Decision:
+def _decision(reply: list[int], request_buckets: int, costs: list[tuple[Bucket, int]]) -> Decision:
     refused, wait_milliseconds, *pairs = reply
     levels = [
         Level(bucket.capacity, pairs[2 * index], pairs[2 * index + 1] / 1000)

@@ -113,6 +113,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION: str = env.str("TTONK_EMAIL_VERIFICATION", default="mandatory")
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="ttonkapi <no-reply@localhost>")
@@ -189,7 +190,7 @@ WELCOME_CREDIT_NANOS: int = env.int("TTONK_WELCOME_CREDIT_NANOS", default=1_000_
 DEFAULT_PLAN: str = env.str("TTONK_DEFAULT_PLAN", default="starter")
 LOW_BALANCE_NANOS: int = env.int("TTONK_LOW_BALANCE_NANOS", default=500_000_000)
 
-# Where set, models without an upstream credential are answered by this server (never in production).
+# Where set, this server answers models that have no upstream credential (never in production).
 LOCAL_MODEL_URL: str = env.str("TTONK_LOCAL_MODEL_URL", default="")
 LOCAL_FALLBACK = False
 

@@ -3,100 +3,200 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import providers.encryption
 from django.db import migrations, models
+
+import providers.encryption
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Model',
+            name="Model",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('owned_by', models.CharField(max_length=40)),
-                ('description', models.CharField(blank=True, max_length=300)),
-                ('context_tokens', models.PositiveIntegerField()),
-                ('output_tokens_max', models.PositiveIntegerField()),
-                ('request_defaults', models.JSONField(blank=True, default=dict)),
-                ('reasoning', models.BooleanField(default=False)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('position', models.PositiveSmallIntegerField(default=100)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("owned_by", models.CharField(max_length=40)),
+                ("description", models.CharField(blank=True, max_length=300)),
+                ("context_tokens", models.PositiveIntegerField()),
+                ("output_tokens_max", models.PositiveIntegerField()),
+                ("request_defaults", models.JSONField(blank=True, default=dict)),
+                ("reasoning", models.BooleanField(default=False)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("position", models.PositiveSmallIntegerField(default=100)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['position', 'name'],
+                "ordering": ["position", "name"],
             },
         ),
         migrations.CreateModel(
-            name='Provider',
+            name="Provider",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=40, unique=True)),
-                ('name', models.CharField(max_length=100)),
-                ('adapter', models.CharField(choices=[('openai', 'OpenAI-compatible'), ('dashscope', 'Alibaba DashScope'), ('deepseek', 'DeepSeek')], default='openai', max_length=12)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=40, unique=True)),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "adapter",
+                    models.CharField(
+                        choices=[
+                            ("openai", "OpenAI-compatible"),
+                            ("dashscope", "Alibaba DashScope"),
+                            ("deepseek", "DeepSeek"),
+                        ],
+                        default="openai",
+                        max_length=12,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('effective_at', models.DateTimeField()),
-                ('note', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='providers.model')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("effective_at", models.DateTimeField()),
+                ("note", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="prices",
+                        to="providers.model",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['model', '-effective_at'],
+                "ordering": ["model", "-effective_at"],
             },
         ),
         migrations.CreateModel(
-            name='PriceRate',
+            name="PriceRate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('context_tokens_min', models.PositiveIntegerField(default=0)),
-                ('weekdays', models.PositiveSmallIntegerField(default=0, validators=[django.core.validators.MaxValueValidator(127)])),
-                ('start_minute', models.PositiveSmallIntegerField(default=0)),
-                ('end_minute', models.PositiveSmallIntegerField(default=1440)),
-                ('input_nanos', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)])),
-                ('cached_input_nanos', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)])),
-                ('cache_write_nanos', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0)])),
-                ('output_nanos', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)])),
-                ('reasoning_output_nanos', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(0)])),
-                ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rates', to='providers.price')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("context_tokens_min", models.PositiveIntegerField(default=0)),
+                (
+                    "weekdays",
+                    models.PositiveSmallIntegerField(
+                        default=0, validators=[django.core.validators.MaxValueValidator(127)]
+                    ),
+                ),
+                ("start_minute", models.PositiveSmallIntegerField(default=0)),
+                ("end_minute", models.PositiveSmallIntegerField(default=1440)),
+                (
+                    "input_nanos",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "cached_input_nanos",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "cache_write_nanos",
+                    models.BigIntegerField(
+                        default=0, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "output_nanos",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "reasoning_output_nanos",
+                    models.BigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "price",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rates",
+                        to="providers.price",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['price', 'context_tokens_min', 'weekdays', 'start_minute'],
+                "ordering": ["price", "context_tokens_min", "weekdays", "start_minute"],
             },
         ),
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(blank=True, max_length=100)),
-                ('base_url', models.URLField(max_length=300)),
-                ('upstream_model', models.CharField(max_length=100)),
-                ('credential', providers.encryption.EncryptedTextField(blank=True, default='')),
-                ('priority', models.PositiveSmallIntegerField(default=10)),
-                ('weight', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)])),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('is_local_stand_in', models.BooleanField(default=False, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='channels', to='providers.model')),
-                ('provider', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='channels', to='providers.provider')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=100)),
+                ("base_url", models.URLField(max_length=300)),
+                ("upstream_model", models.CharField(max_length=100)),
+                ("credential", providers.encryption.EncryptedTextField(blank=True, default="")),
+                ("priority", models.PositiveSmallIntegerField(default=10)),
+                (
+                    "weight",
+                    models.PositiveSmallIntegerField(
+                        default=1, validators=[django.core.validators.MinValueValidator(1)]
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("is_local_stand_in", models.BooleanField(default=False, editable=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="channels",
+                        to="providers.model",
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="channels",
+                        to="providers.provider",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['model', 'priority', 'id'],
+                "ordering": ["model", "priority", "id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(fields=('model', 'effective_at'), name='price_version_once'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                fields=("model", "effective_at"), name="price_version_once"
+            ),
         ),
     ]
