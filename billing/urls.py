@@ -1,3 +1,17 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from billing.pages.overview import overview
+from billing.pages.requests import request_detail, requests
+from billing.pages.usage import usage
+from billing.pages.wallet import billing, change_plan, invoice, plan
+
+urlpatterns = [
+    path("overview", overview, name="overview"),
+    path("usage", usage, name="usage"),
+    path("requests", requests, name="requests"),
+    path("requests/<str:request_id>", request_detail, name="request"),
+    path("billing", billing, name="billing"),
+    path("billing/plans/<slug:slug>", plan, name="plan"),
+    path("billing/plans/<slug:slug>/change", change_plan, name="plan_change"),
+    path("billing/invoices/<int:number>", invoice, name="invoice"),
+]

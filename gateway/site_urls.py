@@ -1,3 +1,14 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from gateway.pages import keys, onboarding, site
+
+urlpatterns = [
+    path("", site.home, name="home"),
+    path("docs", site.docs, name="docs"),
+    path("theme", site.theme, name="theme"),
+    path("welcome", onboarding.welcome, name="welcome"),
+    path("welcome/first-request", onboarding.first_request, name="first_request"),
+    path("keys", keys.key_list, name="keys"),
+    path("keys/new", keys.key_new, name="key_new"),
+    path("keys/<int:pk>/revoke", keys.key_revoke, name="key_revoke"),
+]

@@ -1,0 +1,126 @@
+"""The catalog as customers read it: models, what they cost now, and who answers today."""
+
+from dataclasses import dataclass
+
+from django.db.models import Prefetch
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from providers.models import Channel, Model, Price, PriceRate
+
+_DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WORKDAYS = 0b0011111
+_PREFERRED_EXAMPLE = "qwen-turbo"
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Nanos per million tokens; `when` is empty for the price that holds at other times."""
+
+    when: str
+    input_nanos: int
+    cached_input_nanos: int
+    output_nanos: int
+    reasoning_output_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    name: str
+    owned_by: str
+    description: str
+    context_tokens: int
+    output_tokens_max: int
+    reasoning: bool
+    tariffs: tuple[Tariff, ...]
+    is_stand_in: bool
+
+    @property
+    def first(self) -> Tariff | None:
+        return self.tariffs[0] if self.tariffs else None
+
+    @property
+    def others(self) -> tuple[Tariff, ...]:
+        return self.tariffs[1:]
+
+
+def listings() -> list[Listing]:
+    """Every enabled model in the catalog's order, at the price in effect."""
+    models = Model.objects.filter(is_enabled=True).prefetch_related(
+        Prefetch(
+            "prices",
+            Price.objects.filter(effective_at__lte=timezone.now())
+            .order_by("-effective_at")
+            .prefetch_related("rates"),
+        ),
+        Prefetch("channels", Channel.objects.filter(is_enabled=True).order_by("priority")),
+    )
+    return [_listing(model) for model in models]
+
+
+def names() -> list[str]:
+    return list(Model.objects.filter(is_enabled=True).values_list("name", flat=True))
+
+
+def example_model(names: list[str]) -> str:
+    """The model the examples call: cheap and quick where there is a choice."""
+    if _PREFERRED_EXAMPLE in names or not names:
+        return _PREFERRED_EXAMPLE
+    return names[0]
+
+
+def _listing(model: Model) -> Listing:
+    price = next(iter(model.prices.all()), None)
+    rates = list(price.rates.all()) if price else []
+    first = next(iter(model.channels.all()), None)
+    return Listing(
+        name=model.name,
+        owned_by=model.owned_by,
+        description=model.description,
+        context_tokens=model.context_tokens,
+        output_tokens_max=model.output_tokens_max,
+        reasoning=model.reasoning,
+        tariffs=_tariffs(rates),
+        is_stand_in=bool(first and first.is_local_stand_in),
+    )
+
+
+def _tariffs(rates: list[PriceRate]) -> tuple[Tariff, ...]:
+    """Windows of the same price become one line with all their hours."""
+    grouped: dict[tuple[int, ...], list[PriceRate]] = {}
+    for rate in sorted(rates, key=lambda one: (one.context_tokens_min, bool(one.weekdays))):
+        price = (
+            rate.context_tokens_min,
+            rate.input_nanos,
+            rate.cached_input_nanos,
+            rate.output_nanos,
+            rate.reasoning_output_nanos,
+        )
+        grouped.setdefault(price, []).append(rate)
+    return tuple(Tariff(_when(same), *price[1:]) for price, same in grouped.items())
+
+
+def _when(rates: list[PriceRate]) -> str:
+    parts = []
+    if rates[0].context_tokens_min:
+        parts.append(
+            _("prompts of %(n)s tokens and more") % {"n": f"{rates[0].context_tokens_min:,}"}
+        )
+    windows = [rate for rate in rates if rate.weekdays]
+    if windows:
+        hours = ", ".join(
+            f"{_clock(one.start_minute)}–{_clock(one.end_minute)}"
+            for one in sorted(windows, key=lambda one: one.start_minute)
+        )
+        parts.append(f"{_days(windows[0].weekdays)} {hours} UTC")
+    return "; ".join(parts)
+
+
+def _days(weekdays: int) -> str:
+    if weekdays == _WORKDAYS:
+        return "Mon–Fri"
+    return ", ".join(name for bit, name in enumerate(_DAY_NAMES) if weekdays >> bit & 1)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"

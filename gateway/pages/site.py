@@ -1,0 +1,55 @@
+"""Pages anyone may read: the landing page and the documentation; and the theme."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from accounts import current
+from accounts.models import ApiKey
+from billing.models import Plan
+from gateway.context import THEMES
+from gateway.pages import price_list
+
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The landing page; people who are signed in go to their work."""
+    if not request.user.is_authenticated:
+        return render(request, "gateway/landing.html", _catalog())
+    membership = current.membership(request)
+    if membership is None:
+        return redirect("organization_new")
+    has_key = ApiKey.objects.filter(organization_id=membership.organization_id).exists()
+    return redirect("overview" if has_key or not membership.may_manage_keys else "welcome")
+
+
+def docs(request: HttpRequest) -> HttpResponse:
+    return render(request, "gateway/docs.html", _catalog())
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember the chosen theme, without JavaScript too, and go back."""
+    target = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
+        target = "/"
+    response = redirect(target)
+    chosen = request.POST.get("theme", "")
+    if chosen in THEMES:
+        response.set_cookie(
+            "theme", chosen, max_age=_YEAR_SECONDS, samesite="Lax", secure=request.is_secure()
+        )
+    return response
+
+
+def _catalog() -> dict[str, object]:
+    models = price_list.listings()
+    names = [one.name for one in models]
+    return {
+        "models": models,
+        "plans": Plan.objects.filter(is_public=True),
+        "example_model": price_list.example_model(names),
+        "stand_ins": [one.name for one in models if one.is_stand_in],
+    }

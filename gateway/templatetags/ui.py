@@ -1,0 +1,133 @@
+"""What templates draw with: icons, code blocks with tabs and copying, and current links."""
+
+import re
+from typing import Any
+
+from django import template
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+# 16 x 16, stroked; drawn for this product.
+_ICONS = {
+    "overview": '<path d="M2.5 9.5v4M6.2 6.5v7M9.8 8.5v5M13.5 3v10.5"/>',
+    "key": '<circle cx="5" cy="11" r="2.75"/><path d="m7 9 6-6M10.5 5.5l2 2"/>',
+    "usage": '<path d="M2 13.5h12M3.5 11V8.5M8 11V3M12.5 11V6"/>',
+    "requests": '<path d="M2.5 4h11M2.5 8h11M2.5 12h7"/>',
+    "billing": '<rect x="1.75" y="3.25" width="12.5" height="9.5" rx="1.5"/>'
+    '<path d="M1.75 6.5h12.5M4.5 10h2"/>',
+    "docs": '<path d="M8 4C6.5 2.8 4.2 2.7 2 3v9.5c2.2-.3 4.5-.2 6 1 1.5-1.2 3.8-1.3 6-1V3'
+    'c-2.2-.3-4.5-.2-6 1Zm0 0v9.5"/>',
+    "copy": '<rect x="5.25" y="5.25" width="8" height="8.5" rx="1.25"/>'
+    '<path d="M10.75 5.25v-1.5c0-.7-.55-1.25-1.25-1.25H4c-.7 0-1.25.55-1.25 1.25v6'
+    'c0 .7.55 1.25 1.25 1.25h1.25"/>',
+    "check": '<path d="m3 8.5 3.5 3.5L13 4.5"/>',
+    "chevrons": '<path d="m5 6 3-3 3 3M5 10l3 3 3-3"/>',
+    "chevron": '<path d="m4 6 4 4 4-4"/>',
+    "right": '<path d="m6 3.5 4.5 4.5L6 12.5"/>',
+    "left": '<path d="M10 3.5 5.5 8l4.5 4.5"/>',
+    "arrow": '<path d="M3 8h10M9 4l4 4-4 4"/>',
+    "plus": '<path d="M8 3v10M3 8h10"/>',
+    "search": '<circle cx="7" cy="7" r="4.25"/><path d="m10.2 10.2 3.3 3.3"/>',
+    "user": '<circle cx="8" cy="5.25" r="2.75"/><path d="M2.75 14c.4-3 2.5-4.5 5.25-4.5'
+    's4.85 1.5 5.25 4.5"/>',
+    "theme": '<circle cx="8" cy="8" r="5.5"/><path d="M8 2.5v11a5.5 5.5 0 0 0 0-11Z" '
+    'fill="currentColor"/>',
+    "out": '<path d="M6.5 2.5H4c-.8 0-1.5.7-1.5 1.5v8c0 .8.7 1.5 1.5 1.5h2.5'
+    'M10.5 5 13.5 8l-3 3M13 8H6.5"/>',
+    "warning": '<path d="M8 2.5 14.5 13.5h-13L8 2.5ZM8 6.5v3.25M8 11.75v.01"/>',
+    "info": '<circle cx="8" cy="8" r="6"/><path d="M8 7.25v4M8 4.75v.01"/>',
+    "bolt": '<path d="M9 1.5 3 9.25h4.25L7 14.5l6-7.75H8.75L9 1.5Z"/>',
+    "shield": '<path d="M8 1.75 2.75 3.5v4c0 3.3 2.2 5.7 5.25 6.75 3.05-1.05 5.25-3.45'
+    ' 5.25-6.75v-4L8 1.75ZM5.5 8l1.75 1.75L10.75 6"/>',
+    "receipt": '<path d="M3.5 1.75v12.5l1.5-1 1.5 1 1.5-1 1.5 1 1.5-1 1.5 1V1.75'
+    'l-1.5 1-1.5-1-1.5 1-1.5-1-1.5 1-1.5-1ZM6 6h4M6 9h4"/>',
+    "menu": '<path d="M2.5 4.5h11M2.5 8h11M2.5 11.5h11"/>',
+}
+
+
+@register.simple_tag
+def icon(name: str, size: int = 16) -> SafeString:
+    return format_html(
+        '<svg class="icon" width="{0}" height="{0}" viewBox="0 0 16 16" fill="none" '
+        'stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" '
+        'aria-hidden="true" focusable="false">{1}</svg>',
+        size,
+        mark_safe(_ICONS[name]),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def current(context: dict[str, Any], *names: str) -> str:
+    """` aria-current="page"` where the page shown has one of these URL names."""
+    match = getattr(context.get("request"), "resolver_match", None)
+    return mark_safe(' aria-current="page"') if match and match.url_name in names else ""
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """This page's query string with `changes`; an empty value removes the name."""
+    params = context["request"].GET.copy()
+    for name, value in changes.items():
+        params.pop(name, None)
+        if value not in (None, ""):
+            params[name] = str(value)
+    encoded = params.urlencode()
+    return f"?{encoded}" if encoded else "?"
+
+
+_KEYWORDS = {
+    "python": r"\b(?:import|from|for|in|if|print|as|with|def|return|True|False|None)\b",
+    "node": r"\b(?:import|from|const|await|for|of|new|process|console|true|false|null)\b",
+    "curl": r"(?<![\w-])(?:curl|export)\b|(?<=\s)-[A-Za-z]\b",
+    "json": r"\b(?:true|false|null)\b",
+    "text": r"(?!)",
+}
+_COMMENTS = {"python": r"#[^\n]*", "node": r"//[^\n]*", "curl": r"(?m:^#[^\n]*)"}
+_STRING = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`"
+
+
+def highlight(text: str, language: str) -> SafeString:
+    """Comments, strings and keywords wrapped in spans; everything escaped."""
+    pattern = re.compile(
+        f"(?P<c>{_COMMENTS.get(language, '(?!)')})|(?P<s>{_STRING})"
+        f"|(?P<k>{_KEYWORDS.get(language, '(?!)')})"
+    )
+    out, end = [], 0
+    for found in pattern.finditer(text):
+        out.append(escape(text[end : found.start()]))
+        out.append(f'<span class="hl-{found.lastgroup}">{escape(found[0])}</span>')
+        end = found.end()
+    out.append(escape(text[end:]))
+    return mark_safe("".join(out))
+
+
+@register.simple_block_tag
+def code(content: str, language: str = "text", label: str = "") -> SafeString:
+    """A code block with a copy button. The content is template text already escaped by Django."""
+    from html import unescape
+
+    text = unescape(content).strip("\n")
+    return format_html(
+        '<figure class="code"><figcaption>{}</figcaption>{}<pre tabindex="0"><code>{}</code></pre>'
+        "</figure>",
+        label or {"curl": "Shell", "python": "Python", "node": "Node"}.get(language, ""),
+        copy_button(),
+        highlight(text, language),
+    )
+
+
+@register.simple_tag
+def copy_button() -> SafeString:
+    """Shown once JavaScript is there to make it work; copies the nearest code or its target."""
+    from django.utils.translation import gettext as _
+
+    return format_html(
+        '<button type="button" class="copy" data-copy hidden aria-label="{0}" title="{0}" '
+        'data-done="{1}">{2}{3}</button>',
+        _("Copy"),
+        _("Copied"),
+        icon("copy"),
+        icon("check"),
+    )
