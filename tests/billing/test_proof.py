@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.db import InternalError, connection
+from django.db.models import F
 from django.utils import timezone
 
 from billing import ids, invoices, ledger, proof
@@ -94,9 +95,36 @@ def test_a_removed_usage_record_is_detected(organization) -> None:
     assert _failed() == {"settlements"}
 
 
-def test_a_changed_balance_is_detected(organization) -> None:
-    Account.objects.filter(organization=organization).update(credits_posted=11 * scenes.USD)
+@pytest.mark.parametrize(
+    "column", ["debits_pending", "debits_posted", "credits_pending", "credits_posted"]
+)
+def test_a_changed_balance_is_detected(organization, column: str) -> None:
+    Account.objects.filter(organization=organization).update(**{column: F(column) + 1})
     assert _failed() == {"balanced", "accounts"}
+
+
+def test_money_taken_from_another_wallet_is_detected(organization) -> None:
+    scenes.use(organization)
+    other = scenes.make_organization("Other")
+    _tamper("billing_usagerecord", "UPDATE billing_usagerecord SET organization_id = %s", other.pk)
+    assert _failed() == {"settlements"}
+
+
+def test_an_amount_above_its_hold_is_detected(organization) -> None:
+    scenes.use(organization)
+    _tamper("billing_transfer", "UPDATE billing_transfer SET held_nanos = 1 WHERE kind = 'usage'")
+    assert _failed() == {"settlements"}
+
+
+def test_a_transfer_into_the_wrong_account_is_detected(organization) -> None:
+    record = scenes.use(organization)
+    _tamper(
+        "billing_transfer",
+        "UPDATE billing_transfer SET credit_account_id ="
+        " (SELECT id FROM billing_account WHERE kind = 'payments') WHERE id = %s",
+        record.pk,
+    )
+    assert _failed() == {"accounts", "transfers"}
 
 
 def test_a_lost_delta_is_detected(organization) -> None:

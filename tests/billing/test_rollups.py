@@ -31,7 +31,7 @@ def _counted() -> tuple[int, int]:
 
 
 def test_roll_up_sums_per_hour_and_day_and_counts_errors(organization) -> None:
-    for status in (200, 200, 503):
+    for status in (200, 399, 400):
         scenes.use(organization, status=status)
     assert rollups.roll_up() == 3
     day = UsageDay.objects.get()
