@@ -26,7 +26,7 @@ class SignupForm(forms.Form):
         label=_("Organization"),
         max_length=100,
         required=False,
-        help_text=_("Optional. Your team or company; you can rename it later."),
+        help_text=_("Your team or company. Left empty, it is named after your email address."),
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
     field_order = ("email", "password1", "organization")

@@ -17,7 +17,7 @@ from billing.templatetags.figures import money, tokens
 HEIGHT = 220
 SERIES_MAX = 8
 _LABELS_MAX = 6
-_STEPS = (1, 2, 2.5, 5, 10)
+_STEPS = ("1", "1.2", "1.6", "2", "2.4", "3", "4", "5", "6", "8", "10")
 _TICKS = 4
 _GAP_OF_SLOT = 0.28
 
@@ -165,12 +165,12 @@ def _labels(labels: Sequence[str]) -> list[tuple[str, str, str, bool]]:
 
 
 def _nice_top(largest: int) -> int:
-    """The smallest 1, 2, 2.5, 5 x 10^n that holds the largest bar and splits into even ticks."""
+    """The smallest round number that holds the largest bar and whose quarters are round too."""
     if largest <= 0:
         return _TICKS
     power = Decimal(10) ** (len(str(largest)) - 1)
     for step in _STEPS:
-        top = int(Decimal(str(step)) * power)
+        top = int(Decimal(step) * power)
         if top >= largest and top >= _TICKS:
             return top
     return largest

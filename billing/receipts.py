@@ -77,9 +77,7 @@ def make(record: UsageRecord) -> Receipt:
         nanos = getattr(rate, f"{name}_nanos") if rate else None
         amount = None if nanos is None else -(-count * nanos // 1_000_000)
         lines.append(Line(label, count, nanos, amount))
-    computed = (
-        pricing.charge(price, record.started_at, usage, record.markup_ppm) if price else None
-    )
+    computed = pricing.charge(price, record.started_at, usage, record.markup_ppm) if price else None
     return Receipt(tuple(lines), record.markup_ppm, computed, record.charge_nanos)
 
 

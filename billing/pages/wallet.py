@@ -26,7 +26,7 @@ from billing.models import (
 )
 from billing.templatetags.figures import money
 
-_HISTORY_DAYS = 30
+_HISTORY_DAYS = 14
 _HISTORY_TRANSFERS = 100
 _USAGE_KINDS = (TransferKind.USAGE, TransferKind.USAGE_EXCESS, TransferKind.USAGE_LOSS)
 _INVOICES = 24

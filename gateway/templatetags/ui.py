@@ -11,7 +11,10 @@ register = template.Library()
 
 # 16 x 16, stroked; drawn for this product.
 _ICONS = {
-    "overview": '<path d="M2.5 9.5v4M6.2 6.5v7M9.8 8.5v5M13.5 3v10.5"/>',
+    "overview": '<rect x="2.25" y="2.25" width="4.5" height="4.5" rx="1"/>'
+    '<rect x="9.25" y="2.25" width="4.5" height="4.5" rx="1"/>'
+    '<rect x="2.25" y="9.25" width="4.5" height="4.5" rx="1"/>'
+    '<rect x="9.25" y="9.25" width="4.5" height="4.5" rx="1"/>',
     "key": '<circle cx="5" cy="11" r="2.75"/><path d="m7 9 6-6M10.5 5.5l2 2"/>',
     "usage": '<path d="M2 13.5h12M3.5 11V8.5M8 11V3M12.5 11V6"/>',
     "requests": '<path d="M2.5 4h11M2.5 8h11M2.5 12h7"/>',

@@ -1,0 +1,93 @@
+"""The operator's view of people, organizations and keys. Secrets are never shown."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts import keys
+from accounts.models import ApiKey, Membership, Organization, Project, User
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):
+    add_form = AdminUserCreationForm
+    ordering = ("email",)
+    list_display = ("email", "name", "is_staff", "is_active", "date_joined")
+    search_fields = ("email", "name")
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("email", "name", "password")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Times", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "usable_password", "password1", "password2")}),)
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    raw_id_fields = ("user",)
+    extra = 0
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin):
+    """Made by `create_organization` or by sign-up, which also give it a wallet and a plan."""
+
+    list_display = ("name", "slug", "created_at", "suspended_at")
+    search_fields = ("name", "slug", "members__email")
+    readonly_fields = ("created_at",)
+    inlines = (MembershipInline,)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    list_display = ("user", "organization", "role", "created_at")
+    list_select_related = ("user", "organization")
+    list_filter = ("role",)
+    raw_id_fields = ("user", "organization")
+    search_fields = ("user__email", "organization__name")
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):
+    list_display = ("name", "organization", "created_at")
+    list_select_related = ("organization",)
+    raw_id_fields = ("organization",)
+    search_fields = ("name", "organization__name")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):
+    """Keys are made on the pages or by `create_key`, which show the secret once. Here they can be
+    limited and revoked."""
+
+    list_display = ("name", "masked", "organization", "project", "created_at", "last_used_at",
+                    "expires_at", "revoked_at")  # fmt: skip
+    list_select_related = ("organization", "project")
+    raw_id_fields = ("project", "created_by")
+    search_fields = ("name", "prefix", "last_four", "organization__name")
+    exclude = ("digest",)
+    readonly_fields = ("organization", "project", "masked", "created_by", "created_at",
+                       "last_used_at", "revoked_at")  # fmt: skip
+    actions: ClassVar[list[str]] = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        revoked = sum(keys.revoke(key) for key in queryset)
+        self.message_user(request, f"{revoked} keys revoked.", messages.SUCCESS)

@@ -1,0 +1,140 @@
+"""The operator's view of money. The ledger, usage and invoices can be read here, nothing else:
+what moves them are the operator's commands, which leave a transfer with a reason."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from billing.models import (
+    Account,
+    AccountDelta,
+    IdempotencyKey,
+    Invoice,
+    InvoiceLine,
+    KeyBudget,
+    Plan,
+    RollupWatermark,
+    StreamProgress,
+    Subscription,
+    Transfer,
+    UsageDay,
+    UsageHour,
+    UsageRecord,
+)
+
+
+class ReadOnly:
+    """Nothing is added, changed or deleted."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnly, admin.ModelAdmin):
+    """Large tables: no count over all rows, and pages through the primary key."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = ("id", "kind", "organization", "balance_nanos", "debits_pending",
+                    "available_nanos")  # fmt: skip
+    list_select_related = ("organization",)
+    list_filter = ("kind",)
+    search_fields = ("organization__name", "organization__slug")
+    raw_id_fields = ("organization",)
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnlyAdmin):
+    list_display = ("id", "kind", "state", "held_nanos", "amount_nanos", "debit_account",
+                    "credit_account", "reason", "created_at", "resolved_at")  # fmt: skip
+    list_select_related = ("debit_account__organization", "credit_account__organization")
+    raw_id_fields = ("debit_account", "credit_account")
+    search_fields = ("=id",)
+    ordering = ("-id",)
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(ReadOnlyAdmin):
+    list_display = ("id", "organization_id", "model", "provider", "status", "billing_reason",
+                    "charge_nanos", "started_at")  # fmt: skip
+    search_fields = ("=id", "=organization_id")
+    ordering = ("-id",)
+
+
+@admin.register(AccountDelta, IdempotencyKey, StreamProgress, KeyBudget, RollupWatermark)
+class MachineryAdmin(ReadOnlyAdmin):
+    list_display = ("__str__",)
+    search_fields = ("=pk",)
+    ordering = ("pk",)
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(ReadOnlyAdmin):
+    list_display = ("hour", "organization_id", "model", "requests", "errors", "charge_nanos")
+    search_fields = ("=organization_id", "model")
+    ordering = ("-id",)
+
+
+@admin.register(UsageDay)
+class UsageDayAdmin(ReadOnlyAdmin):
+    list_display = ("day", "organization_id", "model", "requests", "errors", "charge_nanos")
+    search_fields = ("=organization_id", "model")
+    ordering = ("-id",)
+
+
+class InvoiceLineInline(ReadOnly, admin.TabularInline):
+    model = InvoiceLine
+    extra = 0
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "organization", "month", "total_nanos", "finalized_at")
+    list_select_related = ("organization",)
+    raw_id_fields = ("organization",)
+    search_fields = ("=number", "organization__name")
+    inlines = (InvoiceLineInline,)
+
+
+@admin.register(InvoiceLine)
+class InvoiceLineAdmin(ReadOnlyAdmin):
+    list_display = ("invoice", "project_name", "model", "requests", "amount_nanos")
+    list_select_related = ("invoice",)
+    raw_id_fields = ("invoice",)
+    search_fields = ("=invoice__number", "model", "project_name")
+
+
+@admin.register(Plan)
+class PlanAdmin(admin.ModelAdmin):
+    list_display = ("name", "slug", "fee_nanos_per_month", "requests_per_minute",
+                    "tokens_per_minute", "markup_ppm", "is_public", "position")  # fmt: skip
+    search_fields = ("name", "slug")
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(admin.ModelAdmin):
+    """The plan changes by `set_plan` or on the customer's page; here only the markup."""
+
+    list_display = ("organization", "plan", "markup_ppm", "started_at")
+    list_select_related = ("organization", "plan")
+    list_filter = ("plan",)
+    raw_id_fields = ("organization",)
+    search_fields = ("organization__name",)
+    readonly_fields = ("organization", "plan", "started_at", "low_balance_mailed_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

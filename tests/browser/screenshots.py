@@ -1,0 +1,222 @@
+"""Every page as a picture: `python -m tests.browser.screenshots FOLDER [--only NAME]`.
+
+Run it under the launcher, which brings the servers:
+`python -m config.launcher exec --throwaway -- .venv/bin/python -m tests.browser.screenshots out`.
+It migrates, plays the scenes into the database, serves the product on a free port and writes one
+PNG per page, width and theme.
+"""
+
+import argparse
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDTHS = {"desktop": (1440, 900), "phone": (390, 844)}
+THEMES = ("light", "dark")
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Page:
+    name: str
+    path: str
+    who: str = ""  # "busy", "new", or nobody
+    full: bool = True
+    act: str = ""
+
+
+PAGES = [
+    Page("landing", "/"),
+    Page("sign-in", "/accounts/login/"),
+    Page("sign-up", "/accounts/signup/"),
+    Page("reset", "/accounts/password/reset/"),
+    Page("docs", "/docs"),
+    Page("not-found", "/nothing-here"),
+    Page("welcome", "/accounts/signup/", act="sign-up"),
+    Page("overview-new", "/overview", "new"),
+    Page("usage-new", "/usage", "new"),
+    Page("keys-new", "/keys", "new"),
+    Page("requests-new", "/requests", "new"),
+    Page("overview", "/overview", "busy"),
+    Page("overview-menu", "/overview", "busy", full=False, act="menu"),
+    Page("usage", "/usage", "busy"),
+    Page("usage-hover", "/usage?show=tokens&by=key", "busy", full=False, act="chart"),
+    Page("keys", "/keys", "busy"),
+    Page("key-new", "/keys/new", "busy", act="limits"),
+    Page("key-created", "/keys/new", "busy", act="create"),
+    Page("key-revoke", "/keys/{key}/revoke", "busy"),
+    Page("requests", "/requests", "busy"),
+    Page("request", "/requests/{request}", "busy"),
+    Page("billing", "/billing", "busy"),
+    Page("plan", "/billing/plans/pro", "busy"),
+    Page("invoice", "/billing/invoices/{invoice}", "busy"),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="names that start with this, comma-separated")
+    parser.add_argument("--widths", default="desktop,phone")
+    parser.add_argument("--themes", default="light,dark")
+    chosen = parser.parse_args()
+    names = tuple(chosen.only.split(","))
+    pages = [page for page in PAGES if page.name.startswith(names)]
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+    os.environ.setdefault("TTONK_EMAIL_VERIFICATION", "optional")
+    facts = prepare()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    with serving() as url:
+        shoot(url, facts, pages, chosen.folder, chosen.widths.split(","), chosen.themes.split(","))
+
+
+def prepare() -> dict[str, Any]:
+    """Migrate, seed, and play a busy and a new organization in; returns whom to sign in as."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    call_command("seed_catalog", stdout=open(os.devnull, "w"))
+    from billing.models import Invoice, UsageRecord
+    from tests import factories
+
+    mark = secrets.token_hex(3)
+    busy = factories.UserFactory(email=f"alice-{mark}@example.com")
+    organization = factories.OrganizationFactory(name="Acme Robotics", owner=busy)
+    factories.OrganizationFactory(name="Side Project", owner=busy)
+    factories.month_of_use(organization)
+    fresh = factories.UserFactory(email=f"new-{mark}@example.com")
+    factories.OrganizationFactory(name="New Venture", owner=fresh)
+    mine = UsageRecord.objects.filter(organization_id=organization.pk, status=200)
+    latest = mine.order_by("-id")[2]
+    return {
+        "busy": busy.email,
+        "new": fresh.email,
+        "password": factories.PASSWORD,
+        "key": organization.api_keys.order_by("pk")[0].pk,
+        "request": f"req_{latest.pk.hex}",
+        "invoice": Invoice.objects.get(organization=organization).number,
+    }
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The product on a free port, for the block's time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port)]
+    server = subprocess.Popen([*command, "--log-level", "warning"], env=os.environ.copy())
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with urlopen(f"{url}/docs", timeout=5):
+                    break
+            except OSError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def shoot(
+    url: str,
+    facts: dict[str, Any],
+    pages: list[Page],
+    folder: Path,
+    widths: list[str],
+    themes: list[str],
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    states: dict[str, Any] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for who in {page.who for page in pages} - {""}:
+            context = browser.new_context()
+            sign_in(context.new_page(), url, facts[who], facts["password"])
+            states[who] = context.storage_state()
+            context.close()
+        for width in widths:
+            for theme in themes:
+                for page in pages:
+                    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+                    context = browser.new_context(
+                        viewport=size,  # type: ignore[arg-type]
+                        color_scheme=theme,  # type: ignore[arg-type]
+                        storage_state=states.get(page.who),
+                    )
+                    tab = context.new_page()
+                    complaints: list[str] = []
+                    tab.on("console", lambda said, out=complaints: out.append(said.text))
+                    tab.goto(url + page.path.format(**facts), wait_until="networkidle")
+                    act(tab, page.act)
+                    tab.screenshot(
+                        path=folder / f"{page.name}-{width}-{theme}.png", full_page=page.full
+                    )
+                    overflow = tab.evaluate(
+                        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                    )
+                    if overflow > 0 or complaints:
+                        print(page.name, width, theme, f"overflow {overflow}", complaints)
+                    context.close()
+        browser.close()
+
+
+def sign_in(tab: Any, url: str, email: str, password: str) -> None:
+    tab.goto(f"{url}/accounts/login/")
+    tab.fill("[name=login]", email)
+    tab.fill("[name=password]", password)
+    tab.click("form .button-primary")
+    tab.wait_for_url(lambda now: "/accounts/login" not in now)
+
+
+def act(tab: Any, what: str) -> None:
+    if what == "menu":
+        tab.click(".rail-foot summary")
+    elif what == "chart":
+        tab.focus(".chart-plot")
+        for _ in range(4):
+            tab.keyboard.press("ArrowLeft")
+    elif what == "limits":
+        tab.click(".disclosure summary")
+    elif what == "sign-up":
+        tab.fill("[name=email]", f"{secrets.token_hex(4)}@example.com")
+        tab.fill("[name=password1]", secrets.token_urlsafe(12))
+        tab.click("form .button-primary")
+        tab.wait_for_selector("[data-secret]")
+    elif what == "create":
+        tab.fill("[name=name]", "Nightly evaluation")
+        tab.click("form .button-primary")
+        tab.wait_for_selector("[data-secret]")
+
+
+if __name__ == "__main__":
+    main()
