@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_min_messages": "warning",
+    "log_checkpoints": "off",
     "logging_collector": "off",
 }
 
@@ -62,6 +64,7 @@ def start(data: Path, password: str, port: int | None, note: Callable[[Server], 
     if not cluster.exists():
         _create(cluster, binaries, password, runner)
     _check_version(cluster, binaries)
+    _forget_dead(cluster)
     port = port if port and ports.is_free(port) else ports.pick()
     command = [str(binaries / "postgres"), "-D", str(cluster), "-p", str(port)]
     for name, value in SETTINGS.items():
@@ -160,6 +163,14 @@ def _check_version(cluster: Path, binaries: Path) -> None:
             f"{cluster} was made by PostgreSQL {made_by}, the programs here are {here}: "
             f"dump it with {made_by} and restore it, or start on another TTONK_DATA"
         )
+
+
+def _forget_dead(cluster: Path) -> None:
+    """Drop the pid file of a killed server: PostgreSQL takes a zombie of that pid for a live one."""
+    path = cluster / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+        if not processes.record(int(path.read_text().split()[0]))["started"]:
+            path.unlink()
 
 
 def _major(binaries: Path) -> int:

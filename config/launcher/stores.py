@@ -7,6 +7,7 @@ the last to leave stops the servers, unless `keep` asked for them to stay.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,11 @@ def _ensure_postgres(data: Path, password: str, started: list[str]) -> postgres.
         return known
     started.append("PostgreSQL")
     port = known["port"] if known else _port(data, "postgres")
+    for seconds in (1.0, 2.0, 4.0) if known else ():
+        try:
+            return postgres.start(data, password, port, lambda server: _note(data, postgres=server))
+        except postgres.Failed:
+            time.sleep(seconds)  # sessions of a killed server take a moment to notice and go
     return postgres.start(data, password, port, lambda server: _note(data, postgres=server))
 
 

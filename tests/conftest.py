@@ -1,0 +1,31 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import stack as stacks
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
+    """The real product over the wire, shared by the session's tests: make your own organizations.
+
+    `stack.start_worker()` adds Celery. Its tests share one xdist process, so one product runs.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    name = f"ttonkapi_stack_{os.getpid()}"
+    built = stacks.build(name, int(worker.removeprefix("gw")), tmp_path_factory.mktemp("stack"))
+    yield built
+    for running in list(built.processes):
+        built.stop(running)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("stack"))

@@ -1,0 +1,137 @@
+"""The real product in processes of its own, for tests that speak to it over the wire."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import redis
+from psycopg import sql
+
+from config.launcher import ports
+
+PROJECT = Path(__file__).resolve().parents[1]
+READY_SECONDS = 60.0
+DRAIN_SECONDS = 20.0
+REDIS_NUMBER_FIRST = 8  # below are the test processes' own
+
+
+@dataclass
+class Stack:
+    """One running gateway on a database and a Redis number of its own."""
+
+    base_url: str
+    database_url: str
+    redis_url: str
+    environment: dict[str, str]
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def manage(self, *arguments: str) -> Any:
+        """Run a manage.py command with `--json` against this product; its JSON, or None."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments, "--json"],
+            env=self.environment,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def start_gateway(self) -> None:
+        port = str(urlsplit(self.base_url).port)
+        command = ["uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", port]
+        command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+        command += ["--timeout-graceful-shutdown", str(int(DRAIN_SECONDS))]
+        self._start("gateway", command)
+        self._wait_until_ready()
+
+    def start_worker(self) -> None:
+        """A Celery worker with beat inside it; call it from the tests that wait for tasks."""
+        if "worker" not in self.processes:
+            schedule = str(self.folder / "beat-schedule")
+            command = ["celery", "-A", "config", "worker", "--pool", "solo", "-B", "-s", schedule]
+            self._start("worker", command)
+
+    def stop(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(DRAIN_SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def _start(self, name: str, command: list[str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env=self.environment,
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            died = self.processes["gateway"].poll() is not None
+            assert not died and time.monotonic() < deadline, self.log("gateway")[-4000:]
+            time.sleep(0.1)
+
+
+def build(name: str, number: int, folder: Path) -> Stack:
+    """A migrated and seeded product whose gateway answers. `name` names its database."""
+    outer = urlsplit(os.environ["DATABASE_URL"])
+    _create_database(urlunsplit(outer), name)
+    redis_path = f"/{REDIS_NUMBER_FIRST + number}"
+    redis_url = urlunsplit(urlsplit(os.environ["REDIS_URL"])._replace(path=redis_path))
+    redis.Redis.from_url(redis_url).flushdb()
+    base_url = f"http://127.0.0.1:{ports.pick()}"
+    database_url = urlunsplit(outer._replace(path=f"/{name}"))
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "config.settings.local",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "TTONK_DATA": str(folder),
+        "TTONK_SPOOL_DIR": str(folder / "spool"),
+        "TTONK_BASE_URL": base_url,
+        "EMAIL_URL": "consolemail://",
+    }
+    stack = Stack(base_url, database_url, redis_url, environment, folder)
+    for command in (("migrate", "--verbosity", "0"), ("seed_catalog",)):
+        subprocess.run(
+            [sys.executable, "manage.py", *command], env=environment, cwd=PROJECT, check=True
+        )
+    stack.start_gateway()
+    return stack
+
+
+def _create_database(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        quoted = sql.Identifier(name)
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(quoted))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(quoted))
