@@ -166,7 +166,7 @@ def _check_version(cluster: Path, binaries: Path) -> None:
 
 
 def _forget_dead(cluster: Path) -> None:
-    """Drop the pid file of a killed server: PostgreSQL takes a zombie of that pid for a live one."""
+    """Drop a killed server's pid file: PostgreSQL takes a zombie of that pid for a live one."""
     path = cluster / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
         if not processes.record(int(path.read_text().split()[0]))["started"]:

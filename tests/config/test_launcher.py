@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -31,9 +32,9 @@ def test_secrets_are_made_once_and_are_the_owners_alone(data: Path) -> None:
 
 def test_a_lock_refuses_a_second_holder_and_names_the_first(data: Path) -> None:
     path = data / "some.lock"
-    with folder.lock(path), pytest.raises(folder.Busy, match=f"pid {os.getpid()}"):
-        with folder.lock(path):
-            pass
+    refused = pytest.raises(folder.Busy, match=f"pid {os.getpid()}")
+    with folder.lock(path), refused, folder.lock(path):
+        pytest.fail("two held it")
 
 
 def test_a_process_of_the_same_pid_and_another_start_is_never_ended() -> None:
@@ -65,6 +66,7 @@ def test_stores_keep_their_rows_through_a_kill_and_end_with_their_last_user(data
 
 def test_a_child_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     child = supervisor.Child("one", ["false"], tmp_path / "one.log", 1.0)
+    child.began_at = time.monotonic()
     waits = [child.note_death() for _ in range(supervisor.RESTARTS_MAX)]
     assert waits[0] == 0.5
     assert max(waits) == supervisor.BACKOFF_SECONDS_MAX
