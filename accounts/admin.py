@@ -1,6 +1,6 @@
 """The operator's view of people, organizations and keys. Secrets are never shown."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -79,7 +79,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
     exclude = ("digest",)
     readonly_fields = ("organization", "project", "masked", "created_by", "created_at",
                        "last_used_at", "revoked_at")  # fmt: skip
-    actions: ClassVar[list[str]] = ["revoke"]
+    actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

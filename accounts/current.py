@@ -11,7 +11,7 @@ def membership(request: HttpRequest) -> Membership | None:
     """The current membership with its organization, read once per request; None for strangers."""
     if not hasattr(request, "_membership"):
         request._membership = _find(request)  # type: ignore[attr-defined]
-    found: Membership | None = request._membership
+    found: Membership | None = request._membership  # type: ignore[attr-defined]
     return found
 
 
@@ -27,7 +27,7 @@ def choices(request: HttpRequest) -> list[Membership]:
             if request.user.is_authenticated
             else []
         )
-    found: list[Membership] = request._memberships
+    found: list[Membership] = request._memberships  # type: ignore[attr-defined]
     return found
 
 

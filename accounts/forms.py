@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import organizations
-from accounts.models import Organization, User
+from accounts.models import Organization, Project, User
 
 _NANOS = 10**9
 _ADDRESSES_MAX = 50
@@ -89,7 +89,9 @@ class KeyForm(forms.Form):
         max_length=100,
         help_text=_("What will use it, such as “production backend”."),
     )
-    project = forms.ModelChoiceField(queryset=None, label=_("Project"), empty_label=None)
+    project = forms.ModelChoiceField(
+        queryset=Project.objects.none(), label=_("Project"), empty_label=None
+    )
     expires = forms.ChoiceField(
         label=_("Expires"),
         required=False,
@@ -138,9 +140,9 @@ class KeyForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        if data.get("expires") == "date" and not data.get("expires_on"):
-            if "expires_on" not in self.errors:
-                self.add_error("expires_on", _("Choose the date, or another expiry."))
+        is_dateless = data.get("expires") == "date" and not data.get("expires_on")
+        if is_dateless and "expires_on" not in self.errors:
+            self.add_error("expires_on", _("Choose the date, or another expiry."))
         data["expires_at"] = self._expires_at(data)
         if data["expires_at"] and data["expires_at"] <= timezone.now():
             self.add_error("expires_on", _("Choose a date in the future."))

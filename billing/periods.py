@@ -38,7 +38,7 @@ def today() -> date:
 
 
 def parse(key: str, now: date | None = None, default: str = "30d") -> Period:
-    """The named period; an unknown name, and `2026-11-03..2026-11-09` out of bounds, the default."""
+    """The named period, or `2026-11-03..2026-11-09`; unknown or out of bounds: the default."""
     now = now or today()
     labels = dict(CHOICES)
     if key in _SPANS:

@@ -83,7 +83,7 @@ def make(record: UsageRecord) -> Receipt:
 
 def version(price_id: int | None) -> pricing.PriceVersion | None:
     """The price as it is charged by; None where no price has this id."""
-    row = Price.objects.filter(pk=price_id).prefetch_related("rates").first()
+    row = Price.objects.filter(pk=price_id or 0).prefetch_related("rates").first()
     if row is None:
         return None
     rates = tuple(

@@ -125,7 +125,10 @@ def _rows(
 
 def _summed(rows: QuerySet[Any], day: str | None, column: str) -> Iterable[dict[str, Any]]:
     keys = [day, column] if day else [column]
-    return rows.order_by().values(*keys).annotate(**{f"sum_{name}": Sum(name) for name in _SUMS})
+    summed: Iterable[dict[str, Any]] = (
+        rows.order_by().values(*keys).annotate(**{f"sum_{name}": Sum(name) for name in _SUMS})
+    )
+    return summed
 
 
 def _figures(row: dict[str, Any]) -> Figures:

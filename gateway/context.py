@@ -23,7 +23,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
 
 
 def base_url(request: HttpRequest) -> str:
-    """What a customer's SDK is given. Locally the address the reader came by, else the configured."""
+    """What a customer's SDK is given: the configured address, or locally the reader's own."""
     if settings.DEBUG or settings.LOCAL_FALLBACK:
         return request.build_absolute_uri("/v1")
     return f"{settings.BASE_URL.rstrip('/')}/v1"

@@ -53,7 +53,17 @@ class PriceAdmin(AppendOnlyAdmin):
     list_select_related = ("model",)
     raw_id_fields = ("model",)
     search_fields = ("model__name", "note")
-    exclude = ("created_at",)
+    fields = (
+        "provider",
+        "model",
+        "name",
+        "base_url",
+        "upstream_model",
+        "credential",
+        "priority",
+        "weight",
+        "is_enabled",
+    )
     inlines = (PriceRateInline,)
 
 
@@ -69,7 +79,7 @@ class PriceRateAdmin(AppendOnlyAdmin):
         return False  # together with its price
 
 
-class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
+class ChannelForm(forms.ModelForm):
     """The stored credential is never sent back; leaving the field empty keeps it."""
 
     credential = forms.CharField(
@@ -81,7 +91,17 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Channel
-        fields = "__all__"
+        fields = (
+            "provider",
+            "model",
+            "name",
+            "base_url",
+            "upstream_model",
+            "credential",
+            "priority",
+            "weight",
+            "is_enabled",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import factory
 from django.utils import timezone
+from factory.declarations import LazyFunction, Sequence, SubFactory
+from factory.django import DjangoModelFactory
+from factory.helpers import post_generation
 
 from accounts import keys, organizations
 from accounts.models import ApiKey, Membership, Organization, Role, User
@@ -31,48 +33,48 @@ USD = 10**9
 PASSWORD = "correct horse battery staple"
 
 
-class UserFactory(factory.django.DjangoModelFactory):
+class UserFactory(DjangoModelFactory[User]):
     class Meta:
         model = User
         django_get_or_create = ("email",)
         skip_postgeneration_save = True
 
-    email = factory.Sequence(lambda n: f"person{n}@example.com")
+    email = Sequence(lambda n: f"person{n}@example.com")
 
-    @factory.post_generation
+    @post_generation
     def password(self: User, create: bool, extracted: str | None, **_: Any) -> None:
         self.set_password(extracted or PASSWORD)
         self.save(update_fields=["password"])
 
 
-class OrganizationFactory(factory.django.DjangoModelFactory):
+class OrganizationFactory(DjangoModelFactory[Organization]):
     """Made as sign-up makes it: with a project, a wallet, a plan and the welcome credit."""
 
     class Meta:
         model = Organization
 
-    name = factory.Sequence(lambda n: f"Organization {n}")
-    owner = factory.SubFactory(UserFactory)
+    name = Sequence(lambda n: f"Organization {n}")
+    owner = SubFactory(UserFactory)
 
     @classmethod
     def _create(cls, model_class: type[Organization], *args: Any, **kwargs: Any) -> Organization:
         return organizations.create(kwargs.pop("name"), kwargs.pop("owner"), **kwargs)
 
 
-class MembershipFactory(factory.django.DjangoModelFactory):
+class MembershipFactory(DjangoModelFactory[Membership]):
     class Meta:
         model = Membership
 
-    organization = factory.SubFactory(OrganizationFactory)
-    user = factory.SubFactory(UserFactory)
+    organization = SubFactory(OrganizationFactory)
+    user = SubFactory(UserFactory)
     role = Role.DEVELOPER
 
 
-class UsageRecordFactory(factory.django.DjangoModelFactory):
+class UsageRecordFactory(DjangoModelFactory[UsageRecord]):
     class Meta:
         model = UsageRecord
 
-    id = factory.LazyFunction(ids.uuid7)
+    id = LazyFunction(ids.uuid7)
     project_id = None
     api_key_id = None
     model = "qwen-turbo"
@@ -94,7 +96,7 @@ class UsageRecordFactory(factory.django.DjangoModelFactory):
     attempts = 1
     first_token_ms = 220
     duration_ms = 1_400
-    started_at = factory.LazyFunction(timezone.now)
+    started_at = LazyFunction(timezone.now)
     xid = 0
 
 
@@ -113,17 +115,17 @@ class Cast:
 
 def cast() -> Cast:
     people = {
-        name: UserFactory(email=f"{name}@example.com")
+        name: UserFactory.create(email=f"{name}@example.com")
         for name in ("alice", "bob", "bella", "victor", "charlie")
     }
-    organization = OrganizationFactory(name="Acme Robotics", owner=people["alice"])
-    outside = OrganizationFactory(name="Charlie's", owner=people["charlie"])
+    organization = OrganizationFactory.create(name="Acme Robotics", owner=people["alice"])
+    outside = OrganizationFactory.create(name="Charlie's", owner=people["charlie"])
     for name, role in (
         ("bob", Role.DEVELOPER),
         ("bella", Role.BILLING),
         ("victor", Role.VIEWER),
     ):
-        MembershipFactory(organization=organization, user=people[name], role=role)
+        MembershipFactory.create(organization=organization, user=people[name], role=role)
     return Cast(**people, organization=organization, outside=outside)
 
 
@@ -136,7 +138,7 @@ def key(organization: Organization, name: str = "Backend", **options: Any) -> ke
 def record(organization: Organization, **facts: Any) -> UsageRecord:
     """One request charged at the price in effect, as the gateway would have recorded it."""
     priced = _priced(facts)
-    return UsageRecordFactory(organization_id=organization.pk, **priced)
+    return UsageRecordFactory.create(organization_id=organization.pk, **priced)
 
 
 def _priced(facts: dict[str, Any]) -> dict[str, Any]:

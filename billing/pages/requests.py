@@ -4,7 +4,7 @@ import re
 import uuid
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 
 from accounts.access import MemberRequest, member_required
 from accounts.models import ApiKey, Project
@@ -47,11 +47,12 @@ def requests(request: MemberRequest) -> HttpResponse:
 def request_detail(request: MemberRequest, request_id: str) -> HttpResponse:
     organization = request.membership.organization
     wanted = parse_id(request_id)
-    record = UsageRecord.objects.filter(organization_id=organization.pk, pk=wanted).first()
-    if wanted is None or record is None:
+    if wanted is None:
         raise Http404
-    key = ApiKey.objects.filter(pk=record.api_key_id, organization=organization).first()
-    project = Project.objects.filter(pk=record.project_id, organization=organization).first()
+    mine = UsageRecord.objects.filter(organization_id=organization.pk)
+    record = get_object_or_404(mine, pk=wanted)
+    key = ApiKey.objects.filter(pk=record.api_key_id or 0, organization=organization).first()
+    project = Project.objects.filter(pk=record.project_id or 0, organization=organization).first()
     seconds = (record.duration_ms - (record.first_token_ms or 0)) / 1000
     context = {
         "record": record,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import cast
 
 from django.contrib import messages
 from django.db.models import Q, Sum
@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
-from django_ratelimit.decorators import ratelimit
 
+from accounts import limits
 from accounts.access import BILLING_ROLES, MemberRequest, member_required, require
 from billing import ledger, subscriptions
 from billing.models import (
@@ -80,7 +80,7 @@ def plan(request: MemberRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@ratelimit(key="user", rate="20/m")
+@limits.posts("20/m")
 @member_required
 def change_plan(request: MemberRequest, slug: str) -> HttpResponse:
     require(request.membership, BILLING_ROLES)
@@ -123,13 +123,13 @@ def history(wallet: Account) -> list[Entry]:
         .order_by("-id")[:_HISTORY_TRANSFERS]
     ]
     days = (
-        UsageDay.objects.filter(organization_id=wallet.organization_id)
+        UsageDay.objects.filter(organization_id=cast(int, wallet.organization_id))
         .order_by()
         .values("day")
         .annotate(nanos=Sum("charge_nanos"), requests=Sum("requests"))
         .order_by("-day")[:_HISTORY_DAYS]
     )
-    entries += [_usage_entry(row) for row in days]
+    entries += [_usage_entry(row["day"], row["nanos"], row["requests"]) for row in days]
     return sorted(
         entries, key=lambda entry: (entry.day, entry.at is not None, entry.at), reverse=True
     )
@@ -149,6 +149,6 @@ def _entry(transfer: Transfer, wallet: Account) -> Entry:
     return Entry(at.date(), at, title, note, sign * transfer.amount_nanos)
 
 
-def _usage_entry(row: dict[str, Any]) -> Entry:
-    note = _("%(n)s requests") % {"n": f"{row['requests']:,}"}
-    return Entry(row["day"], None, _("Usage"), note, -row["nanos"], usage_day=row["day"])
+def _usage_entry(day: date, nanos: int, requests: int) -> Entry:
+    note = _("%(n)s requests") % {"n": f"{requests:,}"}
+    return Entry(day, None, _("Usage"), note, -nanos, usage_day=day)

@@ -4,9 +4,8 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django_ratelimit.decorators import ratelimit
 
-from accounts import keys
+from accounts import keys, limits
 from accounts.access import KEY_ROLES, MemberRequest, member_required, require
 from accounts.forms import KeyForm
 from accounts.models import ApiKey, Organization
@@ -34,7 +33,7 @@ def key_list(request: MemberRequest) -> HttpResponse:
     return render(request, "gateway/keys.html", context)
 
 
-@ratelimit(key="user", rate="30/m", method="POST")
+@limits.posts("30/m")
 @member_required
 def key_new(request: MemberRequest) -> HttpResponse:
     """The form, then the key itself: in this one answer and never again."""
@@ -65,7 +64,7 @@ def key_new(request: MemberRequest) -> HttpResponse:
     )
 
 
-@ratelimit(key="user", rate="30/m", method="POST")
+@limits.posts("30/m")
 @member_required
 def key_revoke(request: MemberRequest, pk: int) -> HttpResponse:
     """Asks once, saying what breaks; then revokes."""

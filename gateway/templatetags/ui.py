@@ -97,7 +97,8 @@ def highlight(text: str, language: str) -> SafeString:
         f"(?P<c>{_COMMENTS.get(language, '(?!)')})|(?P<s>{_STRING})"
         f"|(?P<k>{_KEYWORDS.get(language, '(?!)')})"
     )
-    out, end = [], 0
+    out: list[str] = []
+    end = 0
     for found in pattern.finditer(text):
         out.append(escape(text[end : found.start()]))
         out.append(f'<span class="hl-{found.lastgroup}">{escape(found[0])}</span>')

@@ -7,6 +7,7 @@ PNG per page, width and theme.
 """
 
 import argparse
+import io
 import os
 import secrets
 import socket
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -98,17 +100,17 @@ def prepare() -> dict[str, Any]:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    call_command("seed_catalog", stdout=open(os.devnull, "w"))
+    call_command("seed_catalog", stdout=io.StringIO())
     from billing.models import Invoice, UsageRecord
     from tests import factories
 
     mark = secrets.token_hex(3)
-    busy = factories.UserFactory(email=f"alice-{mark}@example.com")
-    organization = factories.OrganizationFactory(name="Acme Robotics", owner=busy)
-    factories.OrganizationFactory(name="Side Project", owner=busy)
+    busy = factories.UserFactory.create(email=f"alice-{mark}@example.com")
+    organization = factories.OrganizationFactory.create(name="Acme Robotics", owner=busy)
+    factories.OrganizationFactory.create(name="Side Project", owner=busy)
     factories.month_of_use(organization)
-    fresh = factories.UserFactory(email=f"new-{mark}@example.com")
-    factories.OrganizationFactory(name="New Venture", owner=fresh)
+    fresh = factories.UserFactory.create(email=f"new-{mark}@example.com")
+    factories.OrganizationFactory.create(name="New Venture", owner=fresh)
     mine = UsageRecord.objects.filter(organization_id=organization.pk, status=200)
     latest = mine.order_by("-id")[2]
     return {
@@ -175,19 +177,26 @@ def shoot(
                     )
                     tab = context.new_page()
                     complaints: list[str] = []
-                    tab.on("console", lambda said, out=complaints: out.append(said.text))
+                    tab.on("console", partial(_note, complaints))
                     tab.goto(url + page.path.format(**facts), wait_until="networkidle")
                     act(tab, page.act)
+                    if page.full:  # a fixed bar belongs at the end of the picture
+                        size["height"] = max(
+                            size["height"], tab.evaluate("document.documentElement.scrollHeight")
+                        )
+                        tab.set_viewport_size(size)  # type: ignore[arg-type]
                     tab.screenshot(
                         path=folder / f"{page.name}-{width}-{theme}.png", full_page=page.full
                     )
-                    overflow = tab.evaluate(
-                        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                    )
+                    overflow = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
                     if overflow > 0 or complaints:
                         print(page.name, width, theme, f"overflow {overflow}", complaints)
                     context.close()
         browser.close()
+
+
+def _note(complaints: list[str], said: Any) -> None:
+    complaints.append(said.text)
 
 
 def sign_in(tab: Any, url: str, email: str, password: str) -> None:

@@ -1,0 +1,122 @@
+"""The admin: every model is there, the ledger cannot be touched, secrets are not shown."""
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.test import RequestFactory
+from django.urls import reverse
+
+from accounts.models import ApiKey, User
+from billing.models import (
+    Account,
+    AccountDelta,
+    IdempotencyKey,
+    Invoice,
+    InvoiceLine,
+    KeyBudget,
+    RollupWatermark,
+    StreamProgress,
+    Transfer,
+    UsageDay,
+    UsageHour,
+    UsageRecord,
+)
+from providers import seed
+from providers.models import Channel, Model, Price, Provider
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+OURS = [
+    model
+    for app in ("accounts", "providers", "billing")
+    for model in apps.get_app_config(app).get_models()
+]
+LEDGER = [
+    Account,
+    AccountDelta,
+    IdempotencyKey,
+    Invoice,
+    InvoiceLine,
+    KeyBudget,
+    RollupWatermark,
+    StreamProgress,
+    Transfer,
+    UsageDay,
+    UsageHour,
+    UsageRecord,
+]
+
+
+@pytest.fixture
+def operator(client):
+    client.force_login(User.objects.create_superuser("operator@example.com", "secret"))
+    return client
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_every_model_has_a_list_that_opens_and_searches(operator, model):
+    seed.plant({})
+    factories.month_of_use(factories.OrganizationFactory.create(), days=2)
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    assert operator.get(url).status_code == 200
+    assert operator.get(url, {"q": "1"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", LEDGER, ids=lambda model: model.__name__)
+def test_nobody_adds_changes_or_deletes_the_ledger(model):
+    request = RequestFactory().get("/")
+    request.user = User.objects.create_superuser("operator@example.com", "secret")
+    here = admin.site._registry[model]
+    assert not here.has_add_permission(request)
+    assert not here.has_change_permission(request)
+    assert not here.has_delete_permission(request)
+
+
+def test_prices_are_added_and_never_edited():
+    request = RequestFactory().get("/")
+    request.user = User.objects.create_superuser("operator@example.com", "secret")
+    here = admin.site._registry[Price]
+    assert here.has_add_permission(request)
+    assert not here.has_change_permission(request)
+    assert not here.has_delete_permission(request)
+
+
+def test_a_channels_credential_goes_in_and_never_comes_back(operator):
+    seed.plant({})
+    channel = Channel.objects.create(
+        provider=Provider.objects.first(),
+        model=Model.objects.first(),
+        base_url="https://upstream.example/v1",
+        upstream_model="m",
+        credential="sk-very-secret",
+    )
+    url = reverse("admin:providers_channel_change", args=[channel.pk])
+    page = operator.get(url).content.decode()
+    assert "sk-very-secret" not in page
+    fields = {
+        "provider": channel.provider_id,
+        "model": channel.model_id,
+        "base_url": channel.base_url,
+        "upstream_model": "renamed",
+        "priority": 1,
+        "weight": 1,
+        "name": "",
+    }
+    assert operator.post(url, fields | {"credential": ""}).status_code == 302
+    channel.refresh_from_db()
+    assert (channel.upstream_model, channel.credential) == ("renamed", "sk-very-secret")
+    operator.post(url, fields | {"credential": "sk-new"})
+    channel.refresh_from_db()
+    assert channel.credential == "sk-new"
+
+
+def test_a_key_is_revoked_by_the_action_and_its_digest_is_not_shown(operator):
+    key = factories.key(factories.OrganizationFactory.create()).row
+    page = operator.get(reverse("admin:accounts_apikey_change", args=[key.pk])).content.decode()
+    assert key.digest not in page
+    operator.post(
+        reverse("admin:accounts_apikey_changelist"),
+        {"action": "revoke", "_selected_action": [key.pk]},
+    )
+    assert ApiKey.objects.get().revoked_at is not None

@@ -1,0 +1,1 @@
+from tests import foundation  # noqa: F401  (lays plans and accounts after every flush)
