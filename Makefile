@@ -1,7 +1,7 @@
 # Two commands: `make run` starts the product, `make test` checks it. Both need Python 3.11+ only.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock stores stores-stop clean
+.PHONY: help run test lint bench lock stores stores-stop clean
 # Each step waits for the one before it: they share one environment.
 .NOTPARALLEL:
 
@@ -20,6 +20,7 @@ help:
 	@echo "make run     start everything on http://127.0.0.1:8000 (PORT=…, TTONK_DATA=… for a second copy)"
 	@echo "make test    lint, types, import contracts and the whole suite"
 	@echo "make lint    only the first three"
+	@echo "make bench   how fast all of it is on this machine, in four minutes"
 	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
 	@echo "make lock    resolve requirements/*.in again into the locked *.txt"
 	@echo "make clean   remove what was installed and built here; the data folder stays"
@@ -45,6 +46,9 @@ test: lint
 	@$(STEP) "migrations are complete" $(BIN)/python manage.py makemigrations --check --dry-run
 	@$(STEP) "Node and Chromium" $(BIN)/python -m config.launcher tools
 	@$(STEP) "the suite" $(BIN)/python -m config.launcher exec --throwaway -- sh .ci/suite $(JOBS)
+
+bench: $(VENV)/.installed-local
+	@$(BIN)/python -m benchmarks
 
 lock:
 	@rm -rf .make/lock && $(PYTHON) -m venv .make/lock && .make/lock/bin/python -m pip install -q uv

@@ -1,0 +1,165 @@
+"""The product under test: a gateway on a throw-away data folder, its upstream, and the load.
+
+Every process is on a leash: the gateway ends with its parent, upstream and load with their
+stdin, the stores with the launcher that runs us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks import kernel
+from benchmarks.load import Job, Result
+from config.launcher import ports
+from config.launcher.folder import PROJECT
+from config.launcher.supervisor import Child, Supervisor
+
+READY_SECONDS = 60.0
+SEED_SECONDS = 180.0
+DRAIN_SECONDS = 15.0
+PROOF_SECONDS = 120.0
+
+
+class Broken(Exception):
+    """The product could not be measured; the message says why."""
+
+
+@dataclass
+class Product:
+    """What a run talks to. Ports are on loopback."""
+
+    gateway_pid: int
+    gateway_port: int
+    upstream_pid: int
+    upstream_port: int
+    keys: list[str]
+    database: dict[str, str]
+    _load: subprocess.Popen[str]
+
+    def measure(self, job: Job) -> Result:
+        """Carry out one job in the load generator's process."""
+        assert self._load.stdin is not None and self._load.stdout is not None
+        self._load.stdin.write(msgspec.json.encode(job).decode() + "\n")
+        self._load.stdin.flush()
+        line = self._load.stdout.readline()
+        if not line:
+            raise Broken("the load generator ended; see above")
+        return msgspec.json.decode(line, type=Result)
+
+
+@contextmanager
+def running(data: Path, organizations: int) -> Iterator[Product]:
+    """Start everything on the stores the environment names; end everything after the block."""
+    gateway_core, load_core = kernel.cores()
+    with _leashed("benchmarks.upstream", core=load_core) as upstream:
+        upstream_port = int(_line(upstream))
+        seeded = _seed(upstream_port, organizations)
+        port = ports.pick()
+        environment = os.environ | {"TTONK_BASE_URL": f"http://127.0.0.1:{port}"}
+        supervisor = Supervisor(environment, PROJECT, lambda _: None, print)
+        try:
+            child = Child(
+                "gateway", gateway_command(port), data / "logs" / "gateway.log", DRAIN_SECONDS
+            )
+            supervisor.start(child)
+            assert child.process is not None
+            kernel.pin(child.process.pid, gateway_core)
+            _wait_until_ready(child, port)
+            with _leashed("benchmarks.load", core=load_core) as load:
+                yield Product(
+                    child.process.pid, port, upstream.pid, upstream_port,
+                    seeded["keys"], seeded["database"], load,
+                )  # fmt: skip
+        finally:
+            supervisor.drain(("gateway",), lambda: False)
+
+
+def gateway_command(port: int) -> list[str]:
+    """As `make run` starts it."""
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+    command += ["--no-server-header", "--timeout-keep-alive", "75"]
+    return [*command, "--timeout-graceful-shutdown", "10"]
+
+
+def prove() -> dict[str, Any]:
+    """`manage.py prove_ledger`'s answer: `ok`, and each check."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "prove_ledger", "--json"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=PROOF_SECONDS, check=False,
+    )  # fmt: skip
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise Broken(f"prove_ledger failed:\n{done.stderr[-2000:]}") from None
+    return answer
+
+
+def _seed(upstream_port: int, organizations: int) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.seed", str(upstream_port), str(organizations)],
+        cwd=PROJECT, capture_output=True, text=True, timeout=SEED_SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Broken(f"seeding failed:\n{done.stderr[-3000:]}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@contextmanager
+def _leashed(module: str, *, core: int | None) -> Iterator[subprocess.Popen[str]]:
+    """One of our own processes, which ends when its stdin does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        kernel.pin(process.pid, core)
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise Broken("the scripted upstream did not start; see above")
+    return line
+
+
+def _wait_until_ready(child: Child, port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not _is_ready(port):
+        if not child.running() or time.monotonic() > deadline:
+            raise Broken(f"the gateway did not start:\n{child.log.read_text()[-3000:]}")
+        time.sleep(0.1)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            parts = json.loads(answer.read())
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    # Redis away is a degradation to the gateway, but not what is to be measured.
+    return bool(parts.get("redis") == "ok")
