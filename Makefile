@@ -52,7 +52,7 @@ bench: $(VENV)/.installed-local
 
 lock:
 	@rm -rf .make/lock && $(PYTHON) -m venv .make/lock && .make/lock/bin/python -m pip install -q uv
-	@for name in base local production dev; do \
+	@for name in base local production dev openai2; do \
 		$(STEP) "locking $$name" .make/lock/bin/uv pip compile -q --universal --generate-hashes \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url \
 		requirements/$$name.in -o requirements/$$name.txt || exit 1; done

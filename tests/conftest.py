@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests import stack as stacks
+from tests.customers import customer, model_server
+
+__all__ = ["customer", "model_server", "stack"]
 
 
 @pytest.fixture(scope="session")

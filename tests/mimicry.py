@@ -13,6 +13,8 @@ from tests.scripts import Call, Json, Script
 def mimic(request: Json) -> Script:
     """The answer to a request that names no script."""
     asked = last_text(request)
+    thinks = (request.get("thinking") or {}).get("type") == "enabled"
+    reasoning = "They ask for a word." if thinks else ""
     tools = request.get("tools") or []
     choice = request.get("tool_choice")
     last = (request.get("messages") or [{}])[-1]
@@ -27,7 +29,8 @@ def mimic(request: Json) -> Script:
     if form.get("type") == "json_object":
         names = re.findall(r"[`'\"](\w+)[`'\"]", asked) or ["answer"]
         return Script(text=_dump(dict.fromkeys(names, "a word")))
-    return Script(text=_stopped(f"You said: {asked}", request.get("stop")), chunks=4)
+    text = _stopped(f"You said: {asked}", request.get("stop"))
+    return Script(text=text, reasoning=reasoning, chunks=4)
 
 
 def last_text(request: Json) -> str:
@@ -37,7 +40,7 @@ def last_text(request: Json) -> str:
             content = message.get("content") or ""
             if isinstance(content, str):
                 return content
-            return " ".join(part.get("text", "") for part in content)
+            return " ".join(part["text"] for part in content if part.get("text"))
     return ""
 
 

@@ -35,6 +35,9 @@ class Call(msgspec.Struct, frozen=True):
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One behaviour. Times are in milliseconds."""
 
+    # Names the request for those who ask the upstream over HTTP what became of it.
+    tag: str = ""
+
     # The answer: `text`, or the words w0 w1 … of `chunks` pieces.
     text: str | None = None
     chunks: int = 3

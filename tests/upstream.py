@@ -81,7 +81,11 @@ class ScriptedUpstream:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"{self.url}/v1"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -121,6 +125,7 @@ class ScriptedUpstream:
     async def _start(self) -> None:
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_get("/received", self._tell)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -140,6 +145,22 @@ class ScriptedUpstream:
             raise
         entry.finished_at = time.monotonic()
         return response
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        """`GET /received?tag=…`: the log for suites that run in a process of their own."""
+        tag = request.query["tag"]
+        found = [entry for entry in self.received if entry.script.tag == tag]
+        return web.json_response(
+            [
+                {
+                    "body": entry.body,
+                    "events_sent": entry.events_sent,
+                    "is_finished": entry.finished_at is not None,
+                    "is_disconnected": entry.disconnected_at is not None,
+                }
+                for entry in found
+            ]
+        )
 
 
 async def _play(request: web.Request, entry: Received) -> web.StreamResponse:

@@ -1,0 +1,13 @@
+"""For a pytest of its own: the customer that the process which started it has made."""
+
+import json
+import os
+
+import pytest
+
+from tests.customers import VARIABLE, Customer
+
+
+@pytest.fixture(scope="session")
+def customer() -> Customer:
+    return Customer(**json.loads(os.environ[VARIABLE]))
