@@ -55,7 +55,7 @@ class Organization(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     # A suspended organization keeps its data and is refused at /v1 with 403.
     suspended_at = models.DateTimeField(null=True, blank=True)
-    members: models.ManyToManyField[User, "Membership"] = models.ManyToManyField(
+    members: "models.ManyToManyField[User, Membership]" = models.ManyToManyField(
         User, through="Membership", related_name="organizations"
     )
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,6 +44,8 @@ class GroupCommit:
         self._hold_seconds = hold_seconds
         self._timeout_seconds = authorize_timeout_seconds
         self._authorizations: deque[tuple[Authorization, asyncio.Future[Hold], float]] = deque()
+        # Taken from the queue into the commit that runs now.
+        self._authorizing: list[tuple[Authorization, asyncio.Future[Hold], float]] = []
         self._captures: deque[tuple[Capture, asyncio.Future[None]]] = deque()
         self._progress: list[Progress] = []
         self._work = asyncio.Event()
@@ -155,7 +158,7 @@ class GroupCommit:
                     self._committing_since = None
 
     async def _commit_waiting(self) -> None:
-        holds = _take(self._authorizations, BATCH_MAX)
+        holds = self._authorizing = _take(self._authorizations, BATCH_MAX)
         captures = _take(self._captures, BATCH_MAX)
         progress, self._progress = self._progress, []
         self.batches += 1
@@ -170,12 +173,16 @@ class GroupCommit:
                     statements.SAVE_PROGRESS,
                     batches.progress_parameters(progress, self._hold_seconds),
                 )
-        except BaseException:
+        except (*_CONNECTION_LOST, asyncio.CancelledError):
             # Undecided captures go back to the front: they are replayed or spooled.
             self._captures.extendleft(entry for entry in reversed(captures) if not entry[1].done())
             for _, waiter, _ in holds:
                 _fail(waiter, LedgerUnavailable())
             raise
+        except Exception as error:
+            log.exception("a batch was refused")
+            for waiter in [entry[1] for entry in (*holds, *captures)]:
+                _fail(waiter, LedgerUnavailable(str(error)))
 
     async def _execute(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         assert self._connection is not None
@@ -184,12 +191,15 @@ class GroupCommit:
 
     async def _commit_captures(self, entries: list[tuple[Capture, asyncio.Future[None]]]) -> None:
         plain = [entry for entry in entries if not entry[0].needs_care]
+        resolved: set[uuid.UUID] = set()
         if plain:
             try:
                 rows = await self._execute(
                     statements.CAPTURE, batches.capture_parameters([item for item, _ in plain])
                 )
-            except psycopg.DataError as error:
+            except _CONNECTION_LOST:
+                raise
+            except (psycopg.Error, ValueError) as error:
                 # One poisoned item must not take its neighbours down: each goes alone.
                 log.error("capture batch refused, isolating: %s", error)
                 rows = []
@@ -206,7 +216,7 @@ class GroupCommit:
             await careful.capture(self._connection, item)
         except _CONNECTION_LOST:
             raise
-        except psycopg.Error as error:
+        except (psycopg.Error, ValueError) as error:
             log.error("capture of %s refused: %s", item.facts.id, error)
             _fail(waiter, LedgerUnavailable(str(error)))
         else:
@@ -265,7 +275,7 @@ class GroupCommit:
         while True:
             await asyncio.sleep(0.1)
             now = loop.time()
-            for _, waiter, since in self._authorizations:
+            for _, waiter, since in (*self._authorizations, *self._authorizing):
                 if now - since > self._timeout_seconds:
                     _fail(waiter, LedgerUnavailable())
             while self._authorizations and self._authorizations[0][1].done():

@@ -73,7 +73,7 @@ _ARRAYS = ", ".join(f"%({name})s::{kind}[]" for name, kind in USAGE_COLUMNS.item
 # A charge above the hold posts the hold; the caller settles the excess in the same transaction.
 CAPTURE = f"""
 WITH item AS (
-    SELECT * FROM unnest({_ARRAYS}) AS t ({_COLUMNS})
+    SELECT DISTINCT ON (id) * FROM unnest({_ARRAYS}) AS t ({_COLUMNS})
 ), due AS (
     SELECT t.id, t.debit_account_id AS wallet_id, t.held_nanos
     FROM billing_transfer t JOIN item USING (id)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
 from django.utils import timezone
 
@@ -98,7 +98,9 @@ class Channel(models.Model):
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="channels")
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="channels")
     name = models.CharField(max_length=100, blank=True)
-    base_url = models.URLField(max_length=300)
+    base_url = models.CharField(
+        max_length=300, validators=[URLValidator(schemes=["http", "https"])]
+    )
     upstream_model = models.CharField(max_length=100)
     credential = EncryptedTextField(blank=True, default="")
     # The lowest priority number is tried first; weight spreads load among equals.

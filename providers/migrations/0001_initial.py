@@ -159,7 +159,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(blank=True, max_length=100)),
-                ("base_url", models.URLField(max_length=300)),
+                (
+                    "base_url",
+                    models.CharField(
+                        max_length=300,
+                        validators=[django.core.validators.URLValidator(schemes=["http", "https"])],
+                    ),
+                ),
                 ("upstream_model", models.CharField(max_length=100)),
                 ("credential", providers.encryption.EncryptedTextField(blank=True, default="")),
                 ("priority", models.PositiveSmallIntegerField(default=10)),
