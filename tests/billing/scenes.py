@@ -180,6 +180,7 @@ def charge_at(record: UsageRecord, moment: datetime) -> None:
 def second_connection() -> Iterator[psycopg.Connection[Any]]:
     """Another session of the same database, in a transaction of its own."""
     known = connection.get_connection_params()
-    wanted = {name: known[name] for name in ("dbname", "user", "password", "host", "port")}
+    names = {"dbname", "user", "password", "host", "port"} & known.keys()
+    wanted = {name: known[name] for name in names}
     with psycopg.connect(**wanted) as other:
         yield other
