@@ -120,6 +120,7 @@ def build(name: str, number: int, folder: Path) -> Stack:
         "TTONK_SPOOL_DIR": str(folder / "spool"),
         "TTONK_BASE_URL": base_url,
         "EMAIL_URL": "consolemail://",
+        "TTONK_EMAIL_VERIFICATION": "optional",
     }
     stack = Stack(base_url, database_url, redis_url, environment, folder)
     for command in (("migrate", "--verbosity", "0"), ("seed_catalog",)):

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-CHROMIUM = "/usr/bin/chromium"
+from config.launcher.tools import find_chromium
+
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -160,7 +161,7 @@ def shoot(
 
     states: dict[str, Any] = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         for who in {page.who for page in pages} - {""}:
             context = browser.new_context()
             sign_in(context.new_page(), url, facts[who], facts["password"])

@@ -5,6 +5,7 @@ from django.core.cache import cache
 
 from accounts import keys
 from accounts.models import ApiKey
+from gateway.pages import errors
 from providers import seed
 from providers.models import Channel
 from tests import factories
@@ -206,3 +207,10 @@ def test_the_theme_is_remembered_and_redirects_only_here(client):
     answer = client.post("/theme", {"theme": "dark", "next": "https://evil.example/"})
     assert answer.headers["Location"] == "/"
     assert 'data-theme="dark"' in client.get("/docs").content.decode()
+
+
+def test_the_page_for_our_own_faults_needs_no_database(rf, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        answer = errors.failed(rf.get("/overview"))
+    assert answer.status_code == 500
+    assert "Something broke on our side" in answer.content.decode()

@@ -1,0 +1,63 @@
+"""What holds on every page: it fits a phone, answers the keyboard, and keeps the chosen theme."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.test_first_request import sign_up
+
+PUBLIC = ["/", "/docs", "/accounts/login/", "/accounts/signup/", "/nothing-here"]
+PRIVATE = ["/welcome", "/overview", "/keys", "/keys/new", "/usage", "/requests", "/billing",
+           "/billing/plans/pro", "/account"]  # fmt: skip
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(browser: Browser, base_url: str, scheme) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True
+    )
+    page = context.new_page()
+    sign_up(page, base_url)
+    wide = []
+    for path in [*PRIVATE, *PUBLIC]:
+        page.goto(base_url + path)
+        if page.evaluate(OVERFLOW) > 0:
+            wide.append(path)
+    context.close()
+    assert wide == []
+
+
+def test_the_first_tab_stop_skips_to_the_content(quiet: Page, base_url: str) -> None:
+    quiet.goto(f"{base_url}/docs")
+    quiet.keyboard.press("Tab")
+    expect(quiet.get_by_role("link", name="Skip to content")).to_be_focused()
+    quiet.keyboard.press("Enter")
+    expect(quiet.locator("#main")).to_be_focused()
+
+
+def test_the_language_chosen_once_is_shown_everywhere(quiet: Page, base_url: str) -> None:
+    quiet.goto(f"{base_url}/docs")
+    quiet.locator("#quickstart label", has_text="Python").click()
+    expect(quiet.locator("#streaming [value=python]")).to_be_checked()
+    quiet.goto(base_url)
+    expect(quiet.locator(".hero [value=python]")).to_be_checked()
+
+
+def test_the_theme_changes_in_place_and_stays(quiet: Page, base_url: str) -> None:
+    quiet.goto(base_url)
+    quiet.get_by_role("button", name="Dark").click()
+    expect(quiet.locator("html")).to_have_attribute("data-theme", "dark")
+    quiet.goto(f"{base_url}/docs")
+    expect(quiet.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_the_account_menu_closes_on_escape_and_gives_the_focus_back(
+    quiet: Page, base_url: str
+) -> None:
+    sign_up(quiet, base_url)
+    summary = quiet.locator(".rail-foot summary")
+    summary.click()
+    expect(quiet.get_by_role("button", name="Sign out")).to_be_visible()
+    quiet.keyboard.press("Escape")
+    expect(quiet.get_by_role("button", name="Sign out")).to_be_hidden()
+    expect(summary).to_be_focused()
