@@ -35,6 +35,7 @@ async def answer(exchange: Exchange, services: Services) -> None:
     assert channel is not None
     exchange.meter.relayed(_texts(body))
     usage, charge_nanos = await endings.end(exchange, services, BillingReason.COMPLETED)
+    _complete_choices(body)
     body["id"] = "chatcmpl-" + exchange.request.request_id.hex
     body["object"] = "chat.completion"
     body["created"] = int(exchange.request.started_at.timestamp())
@@ -84,6 +85,16 @@ def _check(body: dict[str, Any]) -> None:
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise UpstreamFailed(Failure.GARBAGE, "a choice without a message")
+
+
+def _complete_choices(body: dict[str, Any]) -> None:
+    """Fields that OpenAI's schema requires and providers leave out: clients that check it see
+    them, as null."""
+    for index, choice in enumerate(body["choices"]):
+        choice.setdefault("index", index)
+        choice.setdefault("logprobs", None)
+        choice["message"].setdefault("content", None)
+        choice["message"].setdefault("refusal", None)
 
 
 def _texts(body: dict[str, Any]) -> list[str]:
