@@ -7,7 +7,7 @@ from accounts import keys
 from accounts.models import ApiKey
 from gateway.pages import errors
 from providers import seed
-from providers.models import Channel
+from providers.models import Channel, Model, Provider
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -45,9 +45,9 @@ def test_pages_forbid_inline_script_and_style(client):
 
 def test_docs_say_when_a_local_stand_in_answers(client):
     assert "stand-in" not in client.get("/docs").content.decode()
-    model = seed.Model.objects.get(name="qwen-turbo")
+    model = Model.objects.get(name="qwen-turbo")
     Channel.objects.create(
-        provider=seed.Provider.objects.first(),
+        provider=Provider.objects.all()[0],
         model=model,
         base_url="http://127.0.0.1:1/v1",
         upstream_model="small",
