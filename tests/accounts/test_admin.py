@@ -85,8 +85,8 @@ def test_prices_are_added_and_never_edited():
 def test_a_channels_credential_goes_in_and_never_comes_back(operator):
     seed.plant({})
     channel = Channel.objects.create(
-        provider=Provider.objects.first(),
-        model=Model.objects.first(),
+        provider=Provider.objects.all()[0],
+        model=Model.objects.all()[0],
         base_url="https://upstream.example/v1",
         upstream_model="m",
         credential="sk-very-secret",

@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from billing import charts, periods, receipts
+from billing import charts, ledger, periods, receipts
 from billing.models import Invoice, Plan, TransferKind, UsageRecord
 from billing.pages.requests import parse_id
 from billing.templatetags import figures
@@ -74,7 +74,7 @@ def test_usage_stacks_by_each_group_in_each_measure(client, busy, by, show):
 
 
 def test_charlie_sees_nothing_of_a_busy_organization(client, busy):
-    record = UsageRecord.objects.filter(organization_id=busy.organization.pk).first()
+    record = UsageRecord.objects.filter(organization_id=busy.organization.pk)[0]
     invoice = Invoice.objects.get(organization=busy.organization)
     client.force_login(busy.charlie)
     assert client.get(f"/requests/req_{record.pk.hex}").status_code == 404
@@ -133,7 +133,7 @@ def test_a_request_without_a_price_still_has_a_page(client, cast):
 
 
 def test_owner_and_billing_change_the_plan_and_pay_its_fee(client, cast):
-    factories.ledger.credit(cast.organization.wallet, 50 * factories.USD, kind=TransferKind.TOP_UP)
+    ledger.credit(cast.organization.wallet, 50 * factories.USD, kind=TransferKind.TOP_UP)
     client.force_login(cast.bella)
     fee = Plan.objects.get(slug="pro").fee_nanos_per_month
     assert client.get("/billing/plans/pro").status_code == 200
@@ -238,6 +238,6 @@ def test_a_chart_folds_what_is_beyond_eight_series_into_other():
 
 def test_a_chart_starts_at_zero_and_its_tallest_bar_fits():
     chart = charts.stacked(["a"], [charts.Series("m", [5_100_000_000])], figures.money)
-    assert [tick.label for tick in chart.ticks][0] == "$0.00"
+    assert chart.ticks[0].label == "$0.00"
     assert chart.ticks[-1].label == "$6.00"
     assert all(float(one.y) >= 0 for slot in chart.slots for one in slot.segments)

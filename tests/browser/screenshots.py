@@ -54,6 +54,7 @@ PAGES = [
     Page("sign-up", "/accounts/signup/"),
     Page("reset", "/accounts/password/reset/"),
     Page("docs", "/docs"),
+    Page("docs-top", "/docs#errors", full=False),
     Page("not-found", "/nothing-here"),
     Page("welcome", "/accounts/signup/", act="sign-up"),
     Page("overview-new", "/overview", "new"),
