@@ -53,9 +53,9 @@ def generate(*, test: bool = False) -> str:
 
 def is_well_formed(secret: str) -> bool:
     """Whether the shape and the check characters are right. No look-up, no timing secret."""
-    return bool(_SHAPE.fullmatch(secret)) and _check(secret[:-_CHECK_CHARS]) == secret[
-        -_CHECK_CHARS:
-    ]
+    return (
+        bool(_SHAPE.fullmatch(secret)) and _check(secret[:-_CHECK_CHARS]) == secret[-_CHECK_CHARS:]
+    )
 
 
 def digest(secret: str) -> str:
