@@ -6,6 +6,9 @@ import os
 import pytest
 
 from tests.customers import VARIABLE, Customer
+from tests.sdk.conftest import client
+
+__all__ = ["client", "customer"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The suite of test_openai_python once more, on the newest openai 2.x, in a process of its own."""
+"""The suites of test_openai_python* on the newest openai 2.x, in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import sys
 from tests.customers import Customer
 from tests.sdk import installs
 
-SUITE = "tests/sdk/test_openai_python.py"
+SUITES = [f"tests/sdk/test_openai_python{part}.py" for part in ("", "_streams", "_errors")]
 TESTS_MIN = 60
 
 
-def test_the_suite_passes_on_openai_2(customer: Customer):
+def test_the_suites_pass_on_openai_2(customer: Customer):
     path = f"{installs.openai_2()}{os.pathsep}{installs.PROJECT}"
     environment = os.environ | customer.as_environment() | {"PYTHONPATH": path}
     version = _run(["-c", "import openai; print(openai.__version__)"], environment)
     assert version.stdout.startswith("2."), version.stdout + version.stderr
-    options = ["--noconftest", "-p", "tests.sdk.given", "-p", "no:cacheprovider", "--tb=short"]
-    done = _run(["-m", "pytest", SUITE, "-q", *options], environment)
+    # Only the plugins it needs: pytest-django's `client` would be taken for ours.
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    options = ["--noconftest", "-o", "addopts=", "--tb=short"]
+    for plugin in ("pytest_asyncio.plugin", "tests.sdk.given", "no:cacheprovider"):
+        options += ["-p", plugin]
+    done = _run(["-m", "pytest", *SUITES, "-q", *options], environment)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     passed = re.search(r"^(\d+) passed", done.stdout, re.MULTILINE)
     assert passed is not None
