@@ -1,7 +1,7 @@
 # Two commands: `make run` starts the product, `make test` checks it. Both need Python 3.11+ only.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock stores stores-stop clean
+.PHONY: help run test lint bench screenshots lock stores stores-stop clean
 # Each step waits for the one before it: they share one environment.
 .NOTPARALLEL:
 
@@ -22,6 +22,7 @@ help:
 	@echo "make lint    only the first three"
 	@echo "make bench   how fast all of it is on this machine, in four minutes"
 	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
+	@echo "make screenshots  every page as a picture, in screenshots/"
 	@echo "make lock    resolve requirements/*.in again into the locked *.txt"
 	@echo "make clean   remove what was installed and built here; the data folder stays"
 
@@ -49,6 +50,11 @@ test: lint
 
 bench: $(VENV)/.installed-local
 	@$(BIN)/python -m benchmarks
+
+# Every page at two widths and in both themes, for looking at.
+screenshots: $(VENV)/.installed-dev
+	@$(STEP) "Node and Chromium" $(BIN)/python -m config.launcher tools
+	@$(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m tests.browser.screenshots screenshots
 
 lock:
 	@rm -rf .make/lock && $(PYTHON) -m venv .make/lock && .make/lock/bin/python -m pip install -q uv

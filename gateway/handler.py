@@ -16,7 +16,7 @@ from django.urls import ResolverMatch, get_resolver
 
 from gateway import errors, payload
 from gateway.replies import Reply, rate_headers
-from gateway.requests import ClientGone, GatewayRequest
+from gateway.requests import ClientGone, GatewayRequest, client_address
 from gateway.services import Services
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ class GatewayHandler:
             elif path in ("/healthz", "/readyz"):
                 await self._tell_health(GatewayRequest(scope, receive, send, self.services))
             else:
-                await self._fallback(scope, receive, send)
+                # The pages' own limits go by address too.
+                seen = {**scope, "client": (client_address(scope), 0)}
+                await self._fallback(seen, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
 

@@ -60,16 +60,8 @@ class GatewayRequest(HttpRequest):
 
     @property
     def address(self) -> str:
-        """The caller's address: the peer, or what trusted load balancers say stands behind it."""
-        address = (self.scope.get("client") or ("", 0))[0]
-        if not _TRUSTED:
-            return address
-        hops = self.raw_headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-        for hop in reversed(hops):
-            if not _is_trusted(address):
-                break
-            address = hop.strip() or address
-        return address
+        """The caller's address, as `client_address` has it."""
+        return client_address(self.scope)
 
     def check_media(self) -> None:
         """Raises `UnsupportedMedia` for a compressed or non-JSON body."""
@@ -102,6 +94,20 @@ class GatewayRequest(HttpRequest):
                         return b"".join(parts) if len(parts) > 1 else part
         except TimeoutError:
             raise BodyTimeout from None
+
+
+def client_address(scope: dict[str, Any]) -> str:
+    """Who is calling: the peer, or whoever the nearest untrusted hop before our own load
+    balancers was. Without `TTONK_TRUSTED_PROXIES`, forwarded addresses are not believed."""
+    address = str((scope.get("client") or ("", 0))[0])
+    if not _TRUSTED:
+        return address
+    forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+    for hop in reversed(forwarded.split(",")):
+        if not _is_trusted(address):
+            break
+        address = hop.strip() or address
+    return address
 
 
 def _is_trusted(address: str) -> bool:

@@ -36,6 +36,8 @@ class Stack:
     environment: dict[str, str]
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    # What the gateway is told differently from the commands and the worker.
+    gateway_environment: dict[str, str] = field(default_factory=dict)
 
     def manage(self, *arguments: str) -> Any:
         """Run a manage.py command with `--json` against this product; its JSON, or None."""
@@ -52,12 +54,17 @@ class Stack:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def start_gateway(self) -> None:
-        port = str(urlsplit(self.base_url).port)
+        self.start_another_gateway("gateway", self.base_url)
+
+    def start_another_gateway(self, name: str, base_url: str) -> None:
+        """One more gateway on the same stores; returns once it is ready."""
+        port = str(urlsplit(base_url).port)
         command = ["uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", port]
         command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+        command += ["--no-server-header", "--no-proxy-headers"]
         command += ["--timeout-graceful-shutdown", str(int(DRAIN_SECONDS))]
-        self._start("gateway", command)
-        self._wait_until_ready()
+        self._start(name, command, self.gateway_environment)
+        self._wait_until_ready(name, base_url)
 
     def start_worker(self) -> None:
         """A Celery worker with beat inside it; call it from the tests that wait for tasks."""
@@ -75,36 +82,46 @@ class Stack:
             process.kill()
             process.wait()
 
+    def kill(self, name: str) -> None:
+        """As a crash does: no signal handler, no last words."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def _start(self, name: str, command: list[str], changes: dict[str, str] | None = None) -> None:
         with (self.folder / f"{name}.log").open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env=self.environment,
+                env=self.environment | (changes or {}),
                 cwd=PROJECT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, name: str, base_url: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while True:
             try:
-                with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as answer:
+                with urllib.request.urlopen(f"{base_url}/readyz", timeout=5) as answer:
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError):
                 pass
-            died = self.processes["gateway"].poll() is not None
-            assert not died and time.monotonic() < deadline, self.log("gateway")[-4000:]
+            died = self.processes[name].poll() is not None
+            assert not died and time.monotonic() < deadline, self.log(name)[-4000:]
             time.sleep(0.1)
 
 
-def build(name: str, number: int, folder: Path) -> Stack:
-    """A migrated and seeded product whose gateway answers. `name` names its database."""
+def build(
+    name: str, number: int, folder: Path, gateway_environment: dict[str, str] | None = None,
+    **changes: str,
+) -> Stack:  # fmt: skip
+    """A migrated and seeded product whose gateway answers. `name` names its database, `changes`
+    are in the environment of all its processes."""
     outer = urlsplit(os.environ["DATABASE_URL"])
     _create_database(urlunsplit(outer), name)
     redis_path = f"/{REDIS_NUMBER_FIRST + number}"
@@ -121,8 +138,10 @@ def build(name: str, number: int, folder: Path) -> Stack:
         "TTONK_BASE_URL": base_url,
         "EMAIL_URL": "consolemail://",
         "TTONK_EMAIL_VERIFICATION": "optional",
+        **changes,
     }
-    stack = Stack(base_url, database_url, redis_url, environment, folder)
+    stack = Stack(base_url, database_url, environment["REDIS_URL"], environment, folder)
+    stack.gateway_environment = gateway_environment or {}
     for command in (("migrate", "--verbosity", "0"), ("seed_catalog",)):
         subprocess.run(
             [sys.executable, "manage.py", *command], env=environment, cwd=PROJECT, check=True

@@ -159,6 +159,11 @@ class Transfer(models.Model):
                 condition=Q(state=TransferState.PENDING),
             ),
             models.Index(
+                name="transfer_debit_not_usage",
+                fields=["debit_account", "id"],
+                condition=~Q(kind=TransferKind.USAGE),
+            ),
+            models.Index(
                 name="transfer_credit_not_revenue",
                 fields=["credit_account", "id"],
                 condition=~Q(kind=TransferKind.USAGE),

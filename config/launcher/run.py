@@ -137,7 +137,7 @@ def _product(data: Path, port: int) -> list[Child]:
     logs = data / "logs"
     gateway = ["uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
     gateway += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-    gateway += ["--no-server-header", "--timeout-keep-alive", "75"]
+    gateway += ["--no-server-header", "--no-proxy-headers", "--timeout-keep-alive", "75"]
     gateway += ["--timeout-graceful-shutdown", str(GATEWAY_DRAIN_SECONDS)]
     worker = ["celery", "-A", "config", "worker", "--concurrency", "1", "--loglevel", "INFO"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
