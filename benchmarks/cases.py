@@ -127,13 +127,13 @@ def _job(product: Product, case: Case, pace: Pace, *, is_direct: bool) -> Job:
         seconds=seconds,
         warm_seconds=warm,
         keys=[""] if is_direct else keys,
-        watched={"gateway": product.gateway_pid, "upstream": product.upstream_pid},
+        watched=product.watched,
     )
 
 
 def _measured(case: Case, taken: dict[tuple[str, bool], list[Result]]) -> Measured:
     def summary(is_direct: bool) -> Figures:
-        return figures.summarize(taken[case.name, is_direct], load_processes=("load", "upstream"))
+        return figures.summarize(taken[case.name, is_direct])
 
     return Measured(case, summary(False), summary(True) if case.has_direct else None)
 

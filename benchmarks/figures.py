@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from benchmarks.load import Result
 
 # A load side busier than this share of a core was itself the limit.
 LOAD_CPU_SHARE_MAX = 0.9
+LOAD, STORES = ("load", "upstream"), ("postgres", "valkey")
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -25,6 +26,8 @@ class Figures(msgspec.Struct, frozen=True):
     chunk_cpu_us: float  # per relayed event; 0 where nothing was streamed
     gateway_cpu_share: float  # of one core
     load_cpu_share: float  # load generator and upstream together, which share a core
+    stores_cpu_us: float  # PostgreSQL and Valkey, per completed request
+    others_cpu_share: float  # what the machine worked for anybody else, in cores
     completed: int  # over all rounds
     failed: int
     statuses: dict[int, int]
@@ -48,7 +51,7 @@ def median(values: Iterable[float]) -> float:
     return statistics.median(known) if known else math.nan
 
 
-def summarize(rounds: Sequence[Result], *, load_processes: Sequence[str]) -> Figures:
+def summarize(rounds: Sequence[Result]) -> Figures:
     statuses: dict[int, int] = {}
     for result in rounds:
         for status, count in result.statuses.items():
@@ -62,12 +65,22 @@ def summarize(rounds: Sequence[Result], *, load_processes: Sequence[str]) -> Fig
         chunk_cpu_us=median(_each(r.cpu_seconds.get("gateway", 0), r.events) for r in rounds),
         gateway_cpu_share=median(r.cpu_seconds.get("gateway", 0) / r.seconds for r in rounds),
         load_cpu_share=median(
-            sum(r.cpu_seconds[name] for name in load_processes) / r.seconds for r in rounds
+            sum(r.cpu_seconds[name] for name in LOAD) / r.seconds for r in rounds
         ),
+        stores_cpu_us=median(
+            _each(sum(r.cpu_seconds.get(name, 0) for name in STORES), r.completed) for r in rounds
+        ),
+        others_cpu_share=median(_others(r.cpu_seconds) / r.seconds for r in rounds),
         completed=sum(r.completed for r in rounds),
         failed=sum(r.failed for r in rounds),
         statuses=statuses,
     )
+
+
+def _others(cpu_seconds: Mapping[str, float]) -> float:
+    """The kernel rounds each process to its ticks, hence never below nothing."""
+    known = sum(value for name, value in cpu_seconds.items() if name != "machine")
+    return max(cpu_seconds["machine"] - known, 0.0)
 
 
 def _each(seconds: float, count: int) -> float:

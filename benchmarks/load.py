@@ -50,7 +50,7 @@ class Result(msgspec.Struct, frozen=True):
     events: int
     latencies_ms: list[float]
     first_bytes_ms: list[float]
-    # CPU seconds by watched name, and the generator's own as "load".
+    # CPU seconds by watched name, the generator's own as "load", and everybody's as "machine".
     cpu_seconds: dict[str, float]
     statuses: dict[int, int]
     resident_bytes: int = 0
@@ -89,7 +89,7 @@ class Round:
 
     def cpu_seconds(self) -> dict[str, float]:
         found = {name: kernel.cpu_seconds(pid) for name, pid in self.job.watched.items()}
-        return found | {"load": time.process_time()}
+        return found | {"load": time.process_time(), "machine": kernel.busy_seconds()}
 
 
 class Connection(asyncio.Protocol):

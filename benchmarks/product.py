@@ -23,8 +23,7 @@ import msgspec
 
 from benchmarks import kernel
 from benchmarks.load import Job, Result
-from config.launcher import ports
-from config.launcher.folder import PROJECT
+from config.launcher import folder, ports
 from config.launcher.supervisor import Child, Supervisor
 
 READY_SECONDS = 60.0
@@ -43,10 +42,11 @@ class Product:
 
     gateway_pid: int
     gateway_port: int
-    upstream_pid: int
     upstream_port: int
     keys: list[str]
     database: dict[str, str]
+    # By name: the processes whose CPU time is accounted.
+    watched: dict[str, int]
     _load: subprocess.Popen[str]
 
     def measure(self, job: Job) -> Result:
@@ -69,7 +69,7 @@ def running(data: Path, organizations: int) -> Iterator[Product]:
         seeded = _seed(upstream_port, organizations)
         port = ports.pick()
         environment = os.environ | {"TTONK_BASE_URL": f"http://127.0.0.1:{port}"}
-        supervisor = Supervisor(environment, PROJECT, lambda _: None, print)
+        supervisor = Supervisor(environment, folder.PROJECT, lambda _: None, print)
         try:
             child = Child(
                 "gateway", gateway_command(port), data / "logs" / "gateway.log", DRAIN_SECONDS
@@ -79,10 +79,11 @@ def running(data: Path, organizations: int) -> Iterator[Product]:
             kernel.pin(child.process.pid, gateway_core)
             _wait_until_ready(child, port)
             with _leashed("benchmarks.load", core=load_core) as load:
+                pid = child.process.pid
+                watched = {"gateway": pid, "upstream": upstream.pid, **_stores(data)}
                 yield Product(
-                    child.process.pid, port, upstream.pid, upstream_port,
-                    seeded["keys"], seeded["database"], load,
-                )  # fmt: skip
+                    pid, port, upstream_port, seeded["keys"], seeded["database"], watched, load
+                )
         finally:
             supervisor.drain(("gateway",), lambda: False)
 
@@ -99,7 +100,7 @@ def prove() -> dict[str, Any]:
     """`manage.py prove_ledger`'s answer: `ok`, and each check."""
     done = subprocess.run(
         [sys.executable, "manage.py", "prove_ledger", "--json"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=PROOF_SECONDS, check=False,
+        cwd=folder.PROJECT, capture_output=True, text=True, timeout=PROOF_SECONDS, check=False,
     )  # fmt: skip
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
@@ -108,10 +109,15 @@ def prove() -> dict[str, Any]:
     return answer
 
 
+def _stores(data: Path) -> dict[str, int]:
+    known = folder.read(data / "stores.json")
+    return {name: known[name]["process"]["pid"] for name in ("postgres", "valkey")}
+
+
 def _seed(upstream_port: int, organizations: int) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.seed", str(upstream_port), str(organizations)],
-        cwd=PROJECT, capture_output=True, text=True, timeout=SEED_SECONDS, check=False,
+        cwd=folder.PROJECT, capture_output=True, text=True, timeout=SEED_SECONDS, check=False,
     )  # fmt: skip
     if done.returncode:
         raise Broken(f"seeding failed:\n{done.stderr[-3000:]}")
@@ -124,7 +130,7 @@ def _leashed(module: str, *, core: int | None) -> Iterator[subprocess.Popen[str]
     """One of our own processes, which ends when its stdin does."""
     process = subprocess.Popen(
         [sys.executable, "-m", module],
-        cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=folder.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         kernel.pin(process.pid, core)

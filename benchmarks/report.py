@@ -9,10 +9,13 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import figures
 from benchmarks.cases import BODIES, BURSTS, PACED, WALLETS, WHOLE, Case, Measured, Memory, Pace
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 MIB = 1024 * 1024
+# Above this much of strangers' work, rates and latencies describe the strangers.
+QUIET_CORES_MAX = 0.1
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -62,13 +65,16 @@ def _preface(run: Run) -> str:
         if run.is_pinned
         else "one core only, so nothing is pinned: rates and latencies include the load's own work"
     )
+    others = figures.median(one.gateway.others_cpu_share for one in run.measured)
     settings = ", ".join(f"{name} {value}" for name, value in run.database.items())
     return (
         f"Taken {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: medians of {pace.rounds}"
         f" {'round' if pace.rounds == 1 else 'rounds'} of {pace.seconds:g} s; {pinned}.\n\n"
         f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, Python"
         f" {machine['python']}; load average before {machine['load_average_before']};"
-        f" making 8 kB durable takes {machine['fsync_ms']} ms. PostgreSQL: {settings}."
+        f" making 8 kB durable takes {machine['fsync_ms']} ms. PostgreSQL: {settings}.\n\n"
+        f"Other programs used {others:.2f} of the {machine['cores']} cores meanwhile"
+        f"{'.' if others <= QUIET_CORES_MAX else ': read CPU times and ratios, not rates.'}"
     )
 
 
@@ -79,9 +85,12 @@ def _whole(run: Run) -> str:
         label = f"{case.concurrent}" + (
             f", {run.pace.organizations - 1} wallets" if case.all_keys else ""
         )
-        rows.append([label, *_rates(one), _micros(one.gateway.gateway_cpu_us), *_loads(one)])
+        found = one.gateway
+        micros = [_micros(found.gateway_cpu_us), _micros(found.stores_cpu_us)]
+        rows.append([label, *_rates(one), *micros, *_loads(one)])
     head = ["concurrent", "requests/s", "direct", "added p50", "added p99", "gateway CPU/request"]
-    return "Whole answers, 1 kB request:\n\n" + _table([*head, "core in use", "limited by"], rows)
+    head += ["stores' CPU/request", "core in use", "limited by"]
+    return "Whole answers, 1 kB request:\n\n" + _table(head, rows)
 
 
 def _streams(run: Run) -> str:

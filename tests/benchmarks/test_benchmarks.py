@@ -148,18 +148,19 @@ def test_median_leaves_out_rounds_without_a_value():
 
 def _result(cpu: float, completed: int = 100) -> load.Result:
     times = [float(value) for value in range(completed)]
-    watched = {"gateway": cpu, "upstream": 0.5, "load": 0.45}
+    watched = {"gateway": cpu, "upstream": 0.5, "load": 0.45, "postgres": 0.1}
+    watched["machine"] = sum(watched.values()) + 0.25
     return load.Result(1.0, completed, 0, completed * 53, times, times, watched, {})
 
 
 def test_summary_takes_medians_over_rounds_and_tells_who_was_the_limit():
-    found = figures.summarize(
-        [_result(0.01), _result(0.03), _result(0.02)], load_processes=("load", "upstream")
-    )
+    found = figures.summarize([_result(0.01), _result(0.03), _result(0.02)])
     assert found.gateway_cpu_us == pytest.approx(200)
     assert found.chunk_cpu_us == pytest.approx(200 / 53)
     assert found.completed == 300
     assert found.is_load_limited
+    assert found.stores_cpu_us == pytest.approx(1000)
+    assert found.others_cpu_share == pytest.approx(0.25)
 
 
 def test_kernel_accounts_a_process_and_its_children():
@@ -173,7 +174,7 @@ def test_kernel_accounts_a_process_and_its_children():
 
 
 def _run(*, is_proven: bool) -> report.Run:
-    one = figures.summarize([_result(0.02)], load_processes=("load",))
+    one = figures.summarize([_result(0.02)])
     checks = [{"name": "balanced", "checked": 5, "ok": is_proven}]
     return report.Run(
         machine={"cpu": "c", "cores": 2, "kernel": "k", "python": "3", "load_average_before": 0,
