@@ -33,6 +33,8 @@ def main() -> int:
     pace = cases.QUICK if chosen.quick else cases.FULL
     try:
         run = _run(Path(os.environ["TTONK_DATA"]), pace)
+    except KeyboardInterrupt:
+        return 130
     except (product.Broken, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

@@ -131,6 +131,7 @@ def _leashed(module: str, *, core: int | None) -> Iterator[subprocess.Popen[str]
     process = subprocess.Popen(
         [sys.executable, "-m", module],
         cwd=folder.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,  # the terminal's Ctrl-C is ours to answer
     )  # fmt: skip
     try:
         kernel.pin(process.pid, core)
