@@ -1,12 +1,16 @@
 """The catalog as a snapshot: what the gateway reads for every request, with no query."""
 
+import logging
 import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from providers.adapters import DIALECTS, Dialect
+from providers.http1 import Target
 from providers.models import Channel, Model
+
+log = logging.getLogger(__name__)
 
 
 class ModelNotFound(Exception):
@@ -43,7 +47,7 @@ class ChannelFacts:
     id: int
     provider: str
     dialect: Dialect
-    url: str  # of chat completions
+    target: Target = field(repr=False)  # chat completions, with the credential in its head
     upstream_model: str
     credential: str = field(repr=False)
     priority: int
@@ -104,9 +108,12 @@ def load(previous: Catalog | None = None) -> Catalog:
     rows = Channel.objects.filter(is_enabled=True).select_related("provider")
     channels: dict[int, list[ChannelFacts]] = {}
     for row in rows.order_by("priority", "id"):
-        channels.setdefault(row.model_id, []).append(
-            _channel(row, health.get(row.pk) or ChannelHealth())
-        )
+        try:
+            facts = _channel(row, health.get(row.pk) or ChannelHealth())
+        except ValueError as error:
+            log.error("channel %s is left out: %s", row.pk, error)
+        else:
+            channels.setdefault(row.model_id, []).append(facts)
     return Catalog(
         {
             model.name: ModelFacts(
@@ -125,12 +132,24 @@ def load(previous: Catalog | None = None) -> Catalog:
     )
 
 
+def _headers(row: Channel) -> dict[str, str]:
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Accept-Encoding": "identity",
+        "User-Agent": "ttonkapi",
+    }
+    if row.credential:
+        headers["Authorization"] = "Bearer " + row.credential
+    return headers
+
+
 def _channel(row: Channel, health: ChannelHealth) -> ChannelFacts:
     return ChannelFacts(
         id=row.pk,
         provider=row.provider.slug,
         dialect=DIALECTS[row.provider.adapter],
-        url=row.base_url.rstrip("/") + "/chat/completions",
+        target=Target.of(row.base_url.rstrip("/") + "/chat/completions", _headers(row)),
         upstream_model=row.upstream_model,
         credential=row.credential,
         priority=row.priority,
