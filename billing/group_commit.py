@@ -108,8 +108,8 @@ class GroupCommit:
         self._work.set()
         if self._is_down:
             await self._spool_waiting()
-        # A caller that is cancelled must not take the capture with it.
-        await asyncio.shield(waiter)
+        # A caller that is cancelled does not take the capture with it: the queue has it.
+        await waiter
 
     def save_progress(self, items: Sequence[Progress]) -> None:
         """Extend these holds and remember what they relayed, at the next commit."""
@@ -175,7 +175,7 @@ class GroupCommit:
                 )
         except (*_CONNECTION_LOST, asyncio.CancelledError):
             # Undecided captures go back to the front: they are replayed or spooled.
-            self._captures.extendleft(entry for entry in reversed(captures) if not entry[1].done())
+            self._captures.extendleft(entry for entry in reversed(captures) if _is_open(entry[1]))
             for _, waiter, _ in holds:
                 _fail(waiter, LedgerUnavailable())
             raise
@@ -227,26 +227,41 @@ class GroupCommit:
         self, entries: list[tuple[Authorization, asyncio.Future[Hold], float]]
     ) -> None:
         entries = [entry for entry in entries if not entry[1].done()]
-        plain = [entry for entry in entries if not entry[0].is_capped]
-        granted: set[int] = set()
-        if plain:
-            rows = await self._execute(
-                statements.AUTHORIZE,
-                batches.authorize_parameters(
-                    [item for item, _, _ in plain], self._revenue_id, self._hold_seconds
-                ),
-            )
-            granted = {wallet_id for wallet_id, _, is_granted in rows if is_granted}
+        short, available = await self._hold([entry for entry in entries if not entry[0].is_capped])
+        if short:
+            # A wallet that cannot pay for all of it pays for what it can, again in one statement:
+            # thousands of requests on an empty wallet must not delay everybody else's.
+            short, _ = await self._hold(_fit(short, available))
+        for item, waiter, _ in [*short, *(entry for entry in entries if entry[0].is_capped)]:
+            await self._authorize_carefully(item, waiter)
+
+    async def _hold(
+        self, entries: list[tuple[Authorization, asyncio.Future[Hold], float]]
+    ) -> tuple[list[tuple[Authorization, asyncio.Future[Hold], float]], dict[int, int]]:
+        """Hold for the wallets that can pay for all their entries. Returns the other wallets'
+        entries, and what every wallet had available, in nanos."""
+        if not entries:
+            return [], {}
+        rows = await self._execute(
+            statements.AUTHORIZE,
+            batches.authorize_parameters(
+                [item for item, _, _ in entries], self._revenue_id, self._hold_seconds
+            ),
+        )
+        granted = {wallet_id for wallet_id, _, is_granted in rows if is_granted}
         now = datetime.now(UTC)
-        for item, waiter, _ in entries:
-            if item.is_capped or item.wallet_id not in granted:
-                await self._authorize_carefully(item, waiter)
+        short = []
+        for entry in entries:
+            item, waiter, _ = entry
+            if item.wallet_id not in granted:
+                short.append(entry)
                 continue
             hold = Hold(item.id, item.wallet_id, item.amount_nanos, item.api_key_id, False, now)
             self._deliver(hold, waiter)
+        return short, {wallet_id: available for wallet_id, available, _ in rows}
 
     async def _authorize_carefully(self, item: Authorization, waiter: asyncio.Future[Hold]) -> None:
-        """One by one in order of arrival: where the whole batch was too much, or caps apply."""
+        """One by one in order of arrival: where another process was quicker, or caps apply."""
         assert self._connection is not None
         try:
             hold = await careful.authorize(
@@ -341,8 +356,27 @@ class GroupCommit:
             log.warning("replayed %d spooled captures", len(batch.items))
 
 
+def _is_open(waiter: "asyncio.Future[Any]") -> bool:
+    """Whether nothing has been decided; a caller that gave up waiting decides nothing."""
+    return waiter.cancelled() or not waiter.done()
+
+
 def _take(queue: deque[Any], most: int) -> list[Any]:
     return [queue.popleft() for _ in range(min(most, len(queue)))]
+
+
+def _fit(
+    entries: list[tuple[Authorization, asyncio.Future[Hold], float]], available: dict[int, int]
+) -> list[tuple[Authorization, asyncio.Future[Hold], float]]:
+    """The entries that their wallets can pay for, at what they can pay; the others are refused."""
+    out = []
+    fitted = batches.fit([item for item, _, _ in entries], available)
+    for (_, waiter, since), item in zip(entries, fitted, strict=True):
+        if isinstance(item, Authorization):
+            out.append((item, waiter, since))
+        else:
+            _fail(waiter, item)
+    return out
 
 
 def _fail(waiter: "asyncio.Future[Any]", error: Exception) -> None:

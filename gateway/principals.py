@@ -6,7 +6,9 @@ at the latest after `FRESH_SECONDS`. While the database is away, known keys go o
 """
 
 import asyncio
+import hashlib
 import ipaddress
+import os
 import re
 import time
 from collections import OrderedDict
@@ -25,6 +27,7 @@ from ratelimits.buckets import Limits
 
 FRESH_SECONDS = 5.0
 STALE_SECONDS_MAX = 60.0
+LOOKUP_SECONDS = 0.9
 PRINCIPALS_MAX = 100_000
 _BEARER = re.compile(rb"(?i:bearer) +(\S{1,200}) *")
 _MISSING = (
@@ -122,10 +125,15 @@ class Principals:
         self._pool = pool
         self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Principal | None]] = {}
+        # Digests by a quick keyed hash of the header, for headers seen and found well formed.
+        self._digests: dict[bytes, str] = {}
+        self._quick_key = os.urandom(16)
+        # Counts what was forgotten: a snapshot read before that is not kept after it.
+        self._epoch = 0
 
     async def resolve(self, authorization: bytes | None, address: str) -> Principal:
         """Raises `InvalidKey`, `Forbidden` or `LedgerUnavailable`."""
-        digest = keys.digest(secret_of(authorization))
+        digest = self._digest(authorization)
         known = self._known.get(digest)
         if known is None or time.monotonic() - known[1] > FRESH_SECONDS:
             principal = await self._refresh(digest, known)
@@ -133,6 +141,16 @@ class Principals:
             principal = known[0]
         principal.check(address)
         return principal
+
+    def _digest(self, authorization: bytes | None) -> str:
+        quick = hashlib.blake2b(authorization or b"", key=self._quick_key, digest_size=16).digest()
+        digest = self._digests.get(quick)
+        if digest is None:
+            digest = keys.digest(secret_of(authorization))
+            if len(self._digests) >= PRINCIPALS_MAX:
+                self._digests.clear()
+            self._digests[quick] = digest
+        return digest
 
     async def is_refused(self, digest: str) -> bool:
         """Whether this key would be refused now, wherever it were used from. A database that
@@ -145,6 +163,7 @@ class Principals:
 
     def forget(self, *, digest: str = "", organization_id: int | None = None) -> None:
         """Drop snapshots that changed: one key's, one organization's, or all."""
+        self._epoch += 1
         if digest:
             self._known.pop(digest, None)
         elif organization_id is None:
@@ -162,7 +181,10 @@ class Principals:
             self._loading[digest] = task
             task.add_done_callback(lambda _: self._loading.pop(digest, None))
         try:
-            principal = await asyncio.shield(task)
+            # Giving up a query takes the driver seconds where the server does not answer at all;
+            # that is the task's time, not the caller's.
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                principal = await asyncio.shield(task)
         except (psycopg.Error, psycopg_pool.PoolTimeout, OSError) as error:
             if known is not None and time.monotonic() - known[1] < STALE_SECONDS_MAX:
                 return known[0]
@@ -173,13 +195,19 @@ class Principals:
         return principal
 
     async def _load(self, digest: str) -> Principal | None:
-        async with asyncio.timeout(0.9), self._pool.connection(timeout=0.8) as connection:
+        epoch = self._epoch
+        async with (
+            asyncio.timeout(LOOKUP_SECONDS),
+            self._pool.connection(timeout=0.8) as connection,
+        ):
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(_QUERY, (digest,))
             row = await cursor.fetchone()
         if row is None:
             return None
         principal = _principal(row)
+        if epoch != self._epoch:
+            return principal
         self._known[digest] = (principal, time.monotonic())
         self._known.move_to_end(digest)
         while len(self._known) > PRINCIPALS_MAX:
