@@ -6,12 +6,13 @@ gateway a third of what adapting Python lists element by element does.
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from billing.ledger import InsufficientFunds
 from billing.statements import USAGE_COLUMNS
 
 
@@ -94,6 +95,23 @@ class Progress:
 
     id: uuid.UUID
     facts: UsageFacts | None
+
+
+def fit(
+    items: Sequence[Authorization], available: dict[int, int]
+) -> list[Authorization | InsufficientFunds]:
+    """Each item as its wallet can pay for it, greedily in order of arrival, or why it cannot.
+    `available` is what each wallet has, in nanos."""
+    left = dict(available)
+    out: list[Authorization | InsufficientFunds] = []
+    for item in items:
+        amount = min(item.amount_nanos, left[item.wallet_id])
+        if amount < item.minimum_nanos:
+            out.append(InsufficientFunds(item.minimum_nanos, left[item.wallet_id]))
+            continue
+        left[item.wallet_id] -= amount
+        out.append(replace(item, amount_nanos=amount))
+    return out
 
 
 def array(values: Iterable[object]) -> str:
