@@ -4,6 +4,8 @@ Used where a batch does not do: a wallet that cannot pay for its whole batch, ke
 cap, charges above their hold, and captures that come back (replays, or after their hold expired).
 """
 
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,10 @@ from billing import batches, ids, statements
 from billing.batches import Authorization, Capture, Hold
 from billing.ledger import BudgetExceeded, InsufficientFunds
 
+log = logging.getLogger(__name__)
+
 Connection = psycopg.AsyncConnection[Any]
+CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 
 
 async def authorize(
@@ -24,8 +29,9 @@ async def authorize(
     Raises `InsufficientFunds` or `BudgetExceeded`.
     """
     async with connection.transaction():
-        budget = await _budget_left(connection, item) if item.is_capped else None
+        # The wallet before the budget, as a capture locks them: two gateways never deadlock.
         available = await _scalar(connection, statements.AVAILABLE, {"wallet": item.wallet_id})
+        budget = await _budget_left(connection, item) if item.is_capped else None
         amount = min(item.amount_nanos, available)
         if amount < item.minimum_nanos:
             raise InsufficientFunds(item.minimum_nanos, available)
@@ -58,6 +64,22 @@ async def capture(connection: Connection, item: Capture) -> None:
             paid += await _settle_excess(connection, item, facts.charge_nanos - held_nanos)
         if item.is_capped:
             await _spend_budget(connection, facts.api_key_id, paid - held_nanos, item.held_at)
+
+
+async def replay(connection: Connection, items: Sequence[Capture]) -> bool:
+    """Capture each; False where one was refused. A poisoned item fails alone, and does not keep
+    the ledger from coming back."""
+    is_whole = True
+    for item in items:
+        try:
+            await capture(connection, item)
+        except CONNECTION_LOST:
+            raise
+        except (psycopg.Error, ValueError) as error:
+            log.critical("replay of %s refused: %s", item.facts.id, error)
+            is_whole = False
+    log.warning("replayed %d spooled captures", len(items))
+    return is_whole
 
 
 async def _settle_excess(connection: Connection, item: Capture, excess: int) -> int:

@@ -30,7 +30,7 @@ STATEMENT_TIMEOUT_SECONDS = 4
 RECONNECT_SECONDS = 0.25
 ABANDON_SECONDS = 2.5
 STOP_SECONDS = 10.0
-_CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
+_CONNECTION_LOST = careful.CONNECTION_LOST
 
 
 class GroupCommit:
@@ -75,6 +75,8 @@ class GroupCommit:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Nobody commits any more: a capture that comes now goes to the spool.
+        self._is_down = True
         await self._spool_waiting()
         if self._connection is not None:
             await self._connection.close()
@@ -106,9 +108,9 @@ class GroupCommit:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._captures.append((item, waiter))
         self._work.set()
+        # A caller that is cancelled takes no capture with it: neither its own nor others'.
         if self._is_down:
-            await self._spool_waiting()
-        # A caller that is cancelled does not take the capture with it: the queue has it.
+            await asyncio.shield(self._spool_waiting())
         await waiter
 
     def save_progress(self, items: Sequence[Progress]) -> None:
@@ -212,6 +214,7 @@ class GroupCommit:
 
     async def _capture_carefully(self, item: Capture, waiter: asyncio.Future[None]) -> None:
         assert self._connection is not None
+        self._restart_commit_clock()
         try:
             await careful.capture(self._connection, item)
         except _CONNECTION_LOST:
@@ -263,6 +266,7 @@ class GroupCommit:
     async def _authorize_carefully(self, item: Authorization, waiter: asyncio.Future[Hold]) -> None:
         """One by one in order of arrival: where another process was quicker, or caps apply."""
         assert self._connection is not None
+        self._restart_commit_clock()
         try:
             hold = await careful.authorize(
                 self._connection, item, self._revenue_id, self._hold_seconds
@@ -273,6 +277,11 @@ class GroupCommit:
             _fail(waiter, error)
         else:
             self._deliver(hold, waiter)
+
+    def _restart_commit_clock(self) -> None:
+        """An item that goes alone is a commit of its own: many are not one that hangs."""
+        if self._committing_since is not None:
+            self._committing_since = asyncio.get_running_loop().time()
 
     def _deliver(self, hold: Hold, waiter: asyncio.Future[Hold]) -> None:
         if waiter.done():
@@ -304,12 +313,15 @@ class GroupCommit:
         undecided; its captures are replayed, and change nothing where it did commit."""
         self._is_down = True
         self._committing_since = None
-        if self._connection is not None and self._connection.pgconn.socket >= 0:
-            with socket.socket(fileno=os.dup(self._connection.pgconn.socket)) as duplicate:
-                duplicate.shutdown(socket.SHUT_RDWR)
+        # A connection that has just broken by itself has no socket any more, or no peer.
+        with suppress(OSError, psycopg.Error):
+            if self._connection is not None:
+                with socket.socket(fileno=os.dup(self._connection.pgconn.socket)) as duplicate:
+                    duplicate.shutdown(socket.SHUT_RDWR)
 
     async def _lose_connection(self, error: Exception) -> None:
-        log.error("ledger database lost: %s", error)
+        if self._connection is not None:
+            log.error("ledger database lost: %s", error)
         self._is_down = True
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -325,9 +337,8 @@ class GroupCommit:
             await asyncio.wait_for(self._connect(), 3)
             await self._replay()
         except (*_CONNECTION_LOST, psycopg.Error, LedgerUnavailable) as error:
-            self._is_down = True
-            self._connection = None
-            log.debug("ledger database still away: %s", error)
+            # Also what came in while a connection was up and the replay broke it again.
+            await self._lose_connection(error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _spool_waiting(self) -> None:
@@ -349,11 +360,15 @@ class GroupCommit:
     async def _replay(self) -> None:
         """Captures spooled by this or an earlier process, one after the other."""
         assert self._connection is not None
-        for batch in await asyncio.to_thread(self._spool.claim):
-            for item in batch.items:
-                await careful.capture(self._connection, item)
-            await asyncio.to_thread(batch.discard)
-            log.warning("replayed %d spooled captures", len(batch.items))
+        claimed = await asyncio.to_thread(self._spool.claim)
+        try:
+            for batch in claimed:
+                is_whole = await careful.replay(self._connection, batch.items)
+                await asyncio.to_thread(batch.discard if is_whole else batch.set_aside)
+        finally:
+            # Also when the database goes away again: a lock kept would hide the file for good.
+            for batch in claimed:
+                batch.release()
 
 
 def _is_open(waiter: "asyncio.Future[Any]") -> bool:

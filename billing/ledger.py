@@ -134,6 +134,8 @@ def expire_due(limit: int = 500) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.CLAIM_DUE, {"limit": limit})
         due = cursor.fetchall()
+        # By wallet, as the gateways lock them, so that neither waits for the other in a circle.
+        due.sort(key=lambda row: row[1])
         for transfer_id, wallet_id, held, key_id, created_at, charge, facts in due:
             facts = json.loads(facts) if isinstance(facts, str) else facts
             record = {**_lost_record(transfer_id, wallet_id, key_id, created_at), **(facts or {})}

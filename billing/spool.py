@@ -23,14 +23,22 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class SpooledBatch:
-    """One claimed file: locked by this process until it is discarded."""
+    """One claimed file: locked by this process until it is released."""
 
     items: list[Capture]
     path: Path
     descriptor: int
 
     def discard(self) -> None:
+        """Every item is in the ledger: the file goes."""
         self.path.unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        """An item can never be replayed: kept for the operator, and not claimed again."""
+        self.path.rename(self.path.with_suffix(".refused"))
+
+    def release(self) -> None:
+        """Give up the lock. What was not discarded can be claimed again, by any process."""
         os.close(self.descriptor)
 
 
@@ -78,7 +86,15 @@ class Spool:
                 os.close(descriptor)
                 continue
             lines = path.read_bytes().splitlines() if path.exists() else []
-            out.append(SpooledBatch([_decoder.decode(line) for line in lines], path, descriptor))
+            batch = SpooledBatch([], path, descriptor)
+            try:
+                batch.items.extend(_decoder.decode(line) for line in lines)
+            except msgspec.DecodeError as error:
+                log.critical("%s is not readable and set aside: %s", path, error)
+                batch.set_aside()
+                batch.release()
+                continue
+            out.append(batch)
         self._bytes = 0
         return out
 

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +18,7 @@ from django.db import connection
 
 from accounts import keys
 from accounts.models import ApiKey, Organization
-from billing import ids, ledger, proof
+from billing import careful, ids, ledger, proof
 from billing.batches import Authorization, Capture, Hold, UsageFacts
 from billing.group_commit import GroupCommit
 from billing.ledger import BudgetExceeded, InsufficientFunds, LedgerUnavailable
@@ -258,6 +260,97 @@ async def test_a_database_that_does_not_answer_refuses_within_a_second_and_comes
         await _until(lambda: commit.is_available)
         hold = await commit.authorize(_authorization(wallet, 100))
     assert hold.amount_nanos == 100
+
+
+async def test_a_replay_that_breaks_off_is_taken_up_again(
+    organization: Organization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallet = await sync_to_async(_wallet)(organization)
+    async with _running(tmp_path) as commit:
+        hold = await commit.authorize(_authorization(wallet, 100))
+    Spool(tmp_path / "spool").write([_capture(hold, organization, 42)])
+    real, outcomes = careful.capture, [psycopg.OperationalError("gone again"), None]
+
+    async def breaking(*arguments: Any) -> None:
+        outcome = outcomes.pop(0) if outcomes else None
+        if outcome is not None:
+            raise outcome
+        await real(*arguments)
+
+    monkeypatch.setattr(careful, "capture", breaking)
+    async with _running(tmp_path) as commit:
+        # The connection that broke under the replay is found out by the next commit.
+        assert commit._connection is not None
+        await commit._connection.close()
+        with suppress(LedgerUnavailable):
+            await commit.authorize(_authorization(wallet, 100))
+        await _until_async(lambda: _state(hold.id), ("posted", 42))
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+async def test_a_poisoned_line_in_the_spool_does_not_keep_the_ledger_away(
+    organization: Organization, tmp_path: Path
+) -> None:
+    wallet = await sync_to_async(_wallet)(organization)
+    async with _running(tmp_path) as commit:
+        holds = [await commit.authorize(_authorization(wallet, 100)) for _ in range(2)]
+    items = [_capture(hold, organization, 10) for hold in holds]
+    poisoned = Capture(
+        UsageFacts(**{**_fields(items[0].facts), "model": "nul\0"}),  # type: ignore[arg-type]
+        wallet.pk, 100, False, items[0].held_at,
+    )  # fmt: skip
+    Spool(tmp_path / "spool").write([poisoned, items[1]])
+    async with _running(tmp_path) as commit:
+        assert commit.is_available
+    assert await _state(holds[1].id) == ("posted", 10)
+    assert [path.suffix for path in (tmp_path / "spool").iterdir()] == [".refused"]
+
+
+async def test_a_caller_that_is_cancelled_does_not_take_the_captures_of_others_with_it(
+    organization: Organization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallet = await sync_to_async(_wallet)(organization)
+    async with _running(tmp_path) as commit:
+        holds = [await commit.authorize(_authorization(wallet, 100)) for _ in range(2)]
+    # Stopped: nobody commits, so what is captured is spooled by its caller.
+    real = commit._spool.write
+
+    def slow(items: Any) -> None:
+        time.sleep(0.2)
+        real(items)
+
+    monkeypatch.setattr(commit._spool, "write", slow)
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    commit._captures.append((_capture(holds[0], organization, 1), waiter))
+    caller = asyncio.ensure_future(commit.capture(_capture(holds[1], organization, 1)))
+    await asyncio.sleep(0.05)
+    caller.cancel()
+    await asyncio.wait_for(waiter, 2)
+
+
+async def test_a_hung_commit_whose_connection_is_gone_leaves_the_watch_alive(
+    organization: Organization, tmp_path: Path
+) -> None:
+    wallet = await sync_to_async(_wallet)(organization)
+    async with _running(tmp_path) as commit:
+        assert commit._connection is not None
+        commit._connection.pgconn.finish()
+        commit._abandon_commit()
+        commit._is_down = False
+        with pytest.raises(LedgerUnavailable):
+            await asyncio.wait_for(commit.authorize(_authorization(wallet, 100)), 2)
+        await _until(lambda: commit.is_available)
+        assert (await commit.authorize(_authorization(wallet, 100))).amount_nanos == 100
+
+
+async def test_a_capture_after_the_stop_is_spooled(
+    organization: Organization, tmp_path: Path
+) -> None:
+    wallet = await sync_to_async(_wallet)(organization)
+    async with _running(tmp_path) as commit:
+        hold = await commit.authorize(_authorization(wallet, 100))
+    await asyncio.wait_for(commit.capture(_capture(hold, organization, 42)), 2)
+    assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
 
 
 async def test_the_ledger_is_proven_after_random_traffic(
