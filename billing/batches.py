@@ -142,11 +142,11 @@ _QUOTED = {name for name, kind in USAGE_COLUMNS.items() if kind in {"text", "tim
 
 
 def capture_parameters(items: Sequence[Capture]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name in USAGE_COLUMNS:
-        column = [getattr(item.facts, name) for item in items]
-        out[name] = text_array(map(str, column)) if name in _QUOTED else array(column)
-    return out
+    columns = zip(*[msgspec.structs.astuple(item.facts) for item in items], strict=True)
+    return {
+        name: text_array(map(str, column)) if name in _QUOTED else array(column)
+        for name, column in zip(USAGE_COLUMNS, columns, strict=True)
+    }
 
 
 def progress_parameters(items: Sequence[Progress], hold_seconds: int) -> dict[str, Any]:

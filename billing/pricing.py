@@ -28,6 +28,11 @@ class Rate:
     output_nanos: int
     reasoning_output_nanos: int
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it holds always and for every prompt."""
+        return not self.weekdays and not self.context_tokens_min
+
     def holds_at(self, at: datetime) -> bool:
         """Whether the weekly window contains `at`, an aware UTC time."""
         if not self.weekdays:
@@ -52,6 +57,8 @@ class PriceVersion:
         The highest context tier at or below the prompt wins, inside it a window over no window.
         Raises LookupError where the price has no rate for it.
         """
+        if len(self.rates) == 1 and self.rates[0].is_plain:
+            return self.rates[0]
         fitting = [
             rate
             for rate in self.rates

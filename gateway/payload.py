@@ -167,7 +167,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 _decode = msgspec.json.Decoder().decode
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])', re.DOTALL)
 
 
 def parse(data: bytes) -> ChatRequest:

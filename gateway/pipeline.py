@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,22 +27,39 @@ from gateway.services import Services
 OUTPUT_TOKENS_MIN = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one request may cost: linear in its output tokens, from a least to a most."""
+
+    ceiling: pricing.Ceiling
+    tokens_max: int  # of all choices together
+    tokens_min: int
+    choices: int
+
+    def limit(self, hold: Hold) -> int | None:
+        """The output limit of each choice to send upstream where the client set none: what the
+        hold pays for, None where that is all the model can produce."""
+        if self.tokens_min == self.tokens_max:
+            return None
+        affordable = self.ceiling.affordable_tokens(hold.amount_nanos)
+        return None if affordable >= self.tokens_max else max(affordable // self.choices, 1)
+
+
 async def complete(
     request: GatewayRequest, principal: Principal, chat: ChatRequest, services: Services
 ) -> None:
     """Answer one chat completion. Raises what `gateway.errors` knows, and nothing is charged."""
     route = services.routes.resolve(chat.model, principal, request.started_at)
-    tokens_max = _output_limit(chat, route)
+    quote = _quote(chat, route, principal)
     tokens_reserved = await _admit(request, principal, chat, services)
     try:
-        hold = await _authorize(request, principal, chat, route, tokens_max, services)
+        hold = await _authorize(request, principal, quote, services)
     except BaseException:
         services.limiter.correct(principal.limits, requests=1, reserved=tokens_reserved, used=0)
         raise
-    limit = _affordable_limit(chat, route, principal, hold, tokens_max)
     exchange = Exchange(
         request, principal, chat, route, hold, _meter(chat, route), tokens_reserved,
-        _current_task(), limit,
+        _current_task(), quote.limit(hold),
     )  # fmt: skip
     services.watch.add(exchange)
     try:
@@ -65,9 +83,9 @@ async def _admit(
     return estimate
 
 
-def _output_limit(chat: ChatRequest, route: Route) -> int:
-    """The most output tokens of all choices together. Raises `InvalidRequest` where the client
-    asks one choice for more than the model can produce."""
+def _quote(chat: ChatRequest, route: Route, principal: Principal) -> Quote:
+    """Raises `InvalidRequest` where the client asks for more than the model can produce. Where
+    it named no limit, an answer that the wallet cuts short will do."""
     model, wanted = route.model, chat.output_tokens_max
     if wanted is not None and wanted > model.output_tokens_max:
         name = "max_tokens" if chat.chat.max_tokens else "max_completion_tokens"
@@ -76,31 +94,27 @@ def _output_limit(chat: ChatRequest, route: Route) -> int:
             f" {model.output_tokens_max:,} tokens.",
             param=name,
         )
-    return (wanted or model.output_tokens_max) * chat.choices
-
-
-def _ceiling(chat: ChatRequest, route: Route, principal: Principal) -> pricing.Ceiling:
-    prompt_tokens_max = min(chat.prompt_tokens_max, route.model.context_tokens)
-    return pricing.ceiling(route.price, route.started_at, prompt_tokens_max, principal.markup_ppm)
+    tokens_max = wanted or model.output_tokens_max
+    tokens_min = wanted or min(OUTPUT_TOKENS_MIN, tokens_max)
+    prompt_tokens_max = min(chat.prompt_tokens_max, model.context_tokens)
+    ceiling = pricing.ceiling(
+        route.price, route.started_at, prompt_tokens_max, principal.markup_ppm
+    )
+    return Quote(ceiling, tokens_max * chat.choices, tokens_min * chat.choices, chat.choices)
 
 
 async def _authorize(
-    request: GatewayRequest, principal: Principal, chat: ChatRequest, route: Route,
-    tokens_max: int, services: Services,
-) -> Hold:  # fmt: skip
-    """Hold what the request can cost at most. Where the client set no limit of its own, less
-    will do: the answer is then limited to what the wallet affords."""
-    ceiling = _ceiling(chat, route, principal)
-    least = tokens_max
-    if chat.output_tokens_max is None:
-        least = min(OUTPUT_TOKENS_MIN * chat.choices, tokens_max)
+    request: GatewayRequest, principal: Principal, quote: Quote, services: Services
+) -> Hold:
+    """Hold what the request can cost at most, or at least what it may cost. Raises `Shortfall`."""
+    ceiling = quote.ceiling
     try:
         return await services.ledger.authorize(
             Authorization(
                 id=request.request_id,
                 wallet_id=principal.wallet_id,
-                amount_nanos=ceiling.nanos(tokens_max),
-                minimum_nanos=ceiling.nanos(least),
+                amount_nanos=ceiling.nanos(quote.tokens_max),
+                minimum_nanos=ceiling.nanos(quote.tokens_min),
                 api_key_id=principal.api_key_id,
                 cap_day_nanos=principal.cap_day_nanos,
                 cap_month_nanos=principal.cap_month_nanos,
@@ -108,17 +122,6 @@ async def _authorize(
         )
     except InsufficientFunds as error:
         raise Shortfall(error, ceiling.affordable_tokens(error.available_nanos)) from None
-
-
-def _affordable_limit(
-    chat: ChatRequest, route: Route, principal: Principal, hold: Hold, tokens_max: int
-) -> int | None:
-    """The output limit of each choice to send upstream where the client set none: what the
-    hold pays for, None where that is all the model can produce."""
-    if chat.output_tokens_max is not None:
-        return None
-    affordable = _ceiling(chat, route, principal).affordable_tokens(hold.amount_nanos)
-    return None if affordable >= tokens_max else max(affordable // chat.choices, 1)
 
 
 def _meter(chat: ChatRequest, route: Route) -> Meter:

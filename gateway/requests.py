@@ -46,7 +46,10 @@ class GatewayRequest(HttpRequest):
         self.started = time.monotonic()
         self.request_id: uuid.UUID = ids.uuid7()
         self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.client = Client(send, [(b"x-request-id", self.wire_id.encode()), *CORS])
+        headers = [(b"x-request-id", self.wire_id.encode())]
+        if b"origin" in self.raw_headers:
+            headers += CORS
+        self.client = Client(send, headers)
         self.principal: Principal | None = None
         self.decision: Decision | None = None
 

@@ -1,5 +1,6 @@
 """Token buckets as arithmetic: what they are, apart from where they are kept."""
 
+import functools
 from dataclasses import dataclass
 
 _SECONDS_PER_MINUTE = 60
@@ -17,9 +18,10 @@ class Bucket:
         return self.capacity / _SECONDS_PER_MINUTE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
-    """What one caller may do per minute. None is unlimited."""
+    """What one caller may do per minute. None is unlimited. Kept with the caller, so that its
+    buckets are made once."""
 
     organization_id: int
     requests_per_minute: int | None
@@ -28,9 +30,11 @@ class Limits:
     key_requests_per_minute: int | None = None
     key_tokens_per_minute: int | None = None
 
+    @functools.cached_property
     def request_buckets(self) -> tuple[Bucket, ...]:
         return self._buckets("r", self.requests_per_minute, self.key_requests_per_minute)
 
+    @functools.cached_property
     def token_buckets(self) -> tuple[Bucket, ...]:
         return self._buckets("t", self.tokens_per_minute, self.key_tokens_per_minute)
 

@@ -31,7 +31,7 @@ class Limiter:
         More tokens than a bucket can ever hold count as all it holds: such a request runs when
         the bucket is full, and its actual use is made up for afterwards by `correct`.
         """
-        request_buckets, token_buckets = limits.request_buckets(), limits.token_buckets()
+        request_buckets, token_buckets = limits.request_buckets, limits.token_buckets
         costs = [(bucket, requests) for bucket in request_buckets]
         costs += [(bucket, min(tokens, bucket.capacity)) for bucket in token_buckets]
         if not costs:
@@ -51,9 +51,9 @@ class Limiter:
     def correct(self, limits: Limits, *, requests: int = 0, reserved: int, used: int) -> None:
         """Replace a reservation by what was really used (more may leave a bucket in debt), and
         give back `requests` where the request was refused after all."""
-        costs = [(bucket, -requests) for bucket in limits.request_buckets() if requests]
+        costs = [(bucket, -requests) for bucket in limits.request_buckets if requests]
         costs += [
-            (bucket, used - min(reserved, bucket.capacity)) for bucket in limits.token_buckets()
+            (bucket, used - min(reserved, bucket.capacity)) for bucket in limits.token_buckets
         ]
         costs = [(bucket, cost) for bucket, cost in costs if cost]
         if not costs:
@@ -103,20 +103,27 @@ class LocalShare:
         self._processes = processes
         # By bucket name: (level, monotonic seconds), most recently used last.
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # The last answers of Redis, by their last bucket's name: (costs, reply, monotonic).
+        self._answers: dict[str, tuple[list[tuple[Bucket, int]], list[int], float]] = {}
         self._taken: dict[str, tuple[Bucket, float]] = {}
 
     def remember(self, costs: list[tuple[Bucket, int]], reply: list[int]) -> None:
-        """Note what Redis said is left, as where a local share would start."""
-        now = time.monotonic()
-        for index, (bucket, _) in enumerate(costs):
-            self._levels[bucket.name] = (reply[2 + 2 * index] / self._processes, now)
-            self._levels.move_to_end(bucket.name)
-        while len(self._levels) > LOCAL_BUCKETS_MAX:
-            self._levels.popitem(last=False)
+        """Note what Redis said is left: there a local share starts, should it be needed."""
+        if len(self._answers) >= LOCAL_BUCKETS_MAX:
+            self._answers.clear()
+        self._answers[costs[-1][0].name] = (costs, reply, time.monotonic())
+
+    def _recall(self, costs: list[tuple[Bucket, int]]) -> None:
+        answer = self._answers.pop(costs[-1][0].name, None)
+        if answer is not None:
+            known, reply, at = answer
+            for index, (bucket, _) in enumerate(known):
+                self._levels[bucket.name] = (reply[2 + 2 * index] / self._processes, at)
 
     def take(self, costs: list[tuple[Bucket, int]]) -> list[int]:
         """As the script in Redis does, on a share of each bucket. A request larger than the
         share may take all of it, and no more than one such at a time."""
+        self._recall(costs)
         levels = [self._level(bucket) for bucket, _ in costs]
         refused, wait = 0, 0.0
         for index, (bucket, cost) in enumerate(costs):

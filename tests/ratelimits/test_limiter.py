@@ -106,7 +106,7 @@ async def test_without_redis_a_local_share_is_admitted_and_settled_when_it_is_ba
 
 def test_a_local_share_is_its_part_of_the_limit() -> None:
     share = LocalShare(processes=4)
-    costs = [(bucket, 1) for bucket in _limits().request_buckets()]
+    costs = [(bucket, 1) for bucket in _limits().request_buckets]
     admitted = sum(share.take(costs)[0] == 0 for _ in range(100))
     assert admitted == 15
 
