@@ -153,13 +153,14 @@ class Exchange:
                 if DONE in payloads:
                     self._is_done = True
                     del payloads[payloads.index(DONE) :]
-                yield [_object(payload) for payload in payloads]
+                events, error = _objects(payloads)
+                yield events
+                if error is not None:
+                    raise error
                 if self._is_done:
                     return
         except (OSError, BadAnswer, BrokenStream) as error:
             raise StreamDied(type(error).__name__) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise StreamDied("an event is not JSON") from error
         if decoder.rest:
             raise StreamDied("the stream ended inside an event")
 
@@ -205,11 +206,20 @@ class Exchange:
         raise UpstreamFailed(Failure.UNREACHABLE, f"status {status}")
 
 
-def _object(payload: bytes) -> dict[str, Any]:
-    value = _decoder.decode(payload)
-    if not isinstance(value, dict):
-        raise StreamDied("an event is not a JSON object")
-    return value
+def _objects(payloads: list[bytes]) -> tuple[list[dict[str, Any]], StreamDied | None]:
+    """The events up to the first that ends the stream badly, and why that one does."""
+    events: list[dict[str, Any]] = []
+    for payload in payloads:
+        try:
+            value = _decoder.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return events, StreamDied("an event is not JSON")
+        if not isinstance(value, dict):
+            return events, StreamDied("an event is not a JSON object")
+        if value.get("error"):
+            return events, StreamDied("the provider reported an error")
+        events.append(value)
+    return events, None
 
 
 def _error_of(data: bytes) -> tuple[str, str | None]:

@@ -175,6 +175,17 @@ def test_an_upstream_that_dies_mid_stream_is_an_error_event_and_costs_what_was_r
     assert record["charge_nanos"] == _counted(script) * INPUT + relayed * OUTPUT
 
 
+@pytest.mark.parametrize("ending", ["error", "garbage"])
+def test_what_came_before_a_bad_event_is_relayed_however_it_arrives(
+    wire: Wire, ending: str
+) -> None:
+    script = Script(chunks=6, cut_after=4, ending=ending)  # type: ignore[arg-type]
+    _, payloads, _ = wire.stream(script)
+    texts = [json.loads(p)["choices"][0]["delta"].get("content") for p in payloads[:-1]]
+    assert "".join(text or "" for text in texts) == "w0 w1 w2 w3 "
+    assert "error" in json.loads(payloads[-1])
+
+
 def test_a_stream_that_finished_without_done_is_whole(wire: Wire) -> None:
     _, payloads, request_id = wire.stream(Script(chunks=3, ending="no_done"))
     assert payloads[-1] == "[DONE]"
