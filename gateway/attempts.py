@@ -16,6 +16,8 @@ def channels(exchange: Exchange) -> Iterator[ChannelFacts]:
     for channel in exchange.route.channels[:ATTEMPTS_MAX]:
         exchange.channel = channel
         exchange.attempts += 1
+        # Nothing of a failed attempt is left in the next: not its end, not what it reported.
+        exchange.is_ending, exchange.meter.reported = False, None
         yield channel
 
 

@@ -45,7 +45,7 @@ class TokenCounter:
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await loop.run_in_executor(self._pool, _count, texts)
-        except (TimeoutError, BrokenProcessPool, RuntimeError) as error:
+        except Exception as error:
             log.warning("tokenizer not available, estimating: %r", error)
             if isinstance(error, BrokenProcessPool):
                 self._pool = None

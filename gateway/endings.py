@@ -1,7 +1,9 @@
 """Ending an exchange: usage, charge, capture, limits, in this order, once."""
 
 import logging
+from contextlib import suppress
 
+from billing.ledger import LedgerUnavailable
 from billing.models import BillingReason
 from gateway import settlement
 from gateway.errors import describe
@@ -33,6 +35,7 @@ async def end(
     services.limiter.correct(
         exchange.principal.limits, reserved=exchange.tokens_reserved, used=usage.total
     )
+    exchange.is_settled = True
     await services.ledger.capture(settlement.capture_of(exchange, facts))
     return usage, facts.charge_nanos
 
@@ -47,3 +50,11 @@ async def end_failed(exchange: Exchange, services: Services, error: UpstreamFail
         status=described.status,
         error_code=error.failure.value,
     )
+
+
+async def end_lost(exchange: Exchange, services: Services) -> None:
+    """The exchange broke off by our own doing (a stop that would not wait, a mistake of ours):
+    settled for what was relayed, so that no hold is left behind."""
+    reason = BillingReason.GATEWAY_LOST
+    with suppress(LedgerUnavailable):
+        await end(exchange, services, reason, status=500, error_code="gateway_lost")

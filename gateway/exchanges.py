@@ -54,6 +54,8 @@ class Exchange:
     deadline: float | None = None
     interrupt_reason: Interrupt | None = None
     is_ending: bool = False
+    # Its capture is with the ledger, which decides it whatever becomes of the task.
+    is_settled: bool = False
     last_write_at: float = field(default_factory=time.monotonic)
     prompt_tokens_counted: int | None = None
 

@@ -48,6 +48,8 @@ class GatewayHandler:
                 # The pages' own limits go by address too.
                 seen = {**scope, "client": (client_address(scope), 0)}
                 await self._fallback(seen, receive, send)
+        elif kind == "websocket":
+            await send({"type": "websocket.close"})  # there is none anywhere: a 403
         elif kind == "lifespan":
             await self._live(receive, send)
 

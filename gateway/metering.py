@@ -51,8 +51,10 @@ def texts_of(choice: Any, part: str) -> list[str]:
     names = ("content", "reasoning_content", "reasoning", "refusal")
     out = [body[name] for name in names if isinstance(body.get(name), str) and body[name]]
     calls = body.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
+    calls = calls if isinstance(calls, list) else []
+    functions = [call.get("function") for call in calls if isinstance(call, dict)]
+    # `function_call` is how tools were called before there were tools.
+    for function in (body.get("function_call"), *functions):
         if isinstance(function, dict):
             out += [
                 function[name]

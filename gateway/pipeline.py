@@ -12,7 +12,7 @@ from django.conf import settings
 from billing import pricing
 from billing.batches import Authorization, Hold
 from billing.ledger import InsufficientFunds
-from gateway import streams, wholes
+from gateway import endings, streams, wholes
 from gateway.errors import InvalidRequest, LimitExceeded, Overloaded, Shortfall
 from gateway.exchanges import Exchange
 from gateway.metering import Meter
@@ -64,6 +64,10 @@ async def complete(
     services.watch.add(exchange)
     try:
         await (streams if chat.is_stream else wholes).answer(exchange, services)
+    except BaseException:
+        if not exchange.is_settled:
+            await endings.end_lost(exchange, services)
+        raise
     finally:
         services.watch.discard(exchange)
 

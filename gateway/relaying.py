@@ -122,6 +122,8 @@ class Aggregate:
 
     def _add_choice(self, choice: Event) -> None:
         index = choice.get("index", 0)
+        if not isinstance(index, int):
+            raise StreamDied("a choice has no index")
         whole = self._choices.setdefault(
             index,
             {"index": index, "message": {"role": "assistant", "content": None},
@@ -130,11 +132,23 @@ class Aggregate:
         whole["finish_reason"] = choice.get("finish_reason") or whole["finish_reason"]
         delta = choice.get("delta") or {}
         message = whole["message"]
-        for name in ("content", "reasoning_content", "refusal"):
+        for name in ("content", "reasoning_content", "reasoning", "refusal"):
             if delta.get(name):
                 message[name] = (message.get(name) or "") + delta[name]
         for call in delta.get("tool_calls") or ():
             _join_call(message.setdefault("tool_calls", []), call)
+        if delta.get("function_call"):
+            called = message.setdefault("function_call", {"name": "", "arguments": ""})
+            _join_function(called, delta["function_call"])
+        for name, tokens in (choice.get("logprobs") or {}).items():
+            whole["logprobs"] = whole["logprobs"] or {}
+            whole["logprobs"][name] = (whole["logprobs"].get(name) or []) + (tokens or [])
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every choice that began has said why it ended."""
+        choices = self._choices.values()
+        return bool(choices) and all(choice["finish_reason"] for choice in choices)
 
     def body(self) -> Event:
         return {
@@ -152,6 +166,9 @@ def _join_call(calls: list[Event], fragment: Event) -> None:
         raise StreamDied("a tool call has no place")
     call = calls[index]
     call["id"] = fragment.get("id") or call["id"]
-    function = fragment.get("function") or {}
+    _join_function(call["function"], fragment.get("function") or {})
+
+
+def _join_function(function: Event, fragment: Event) -> None:
     for name in ("name", "arguments"):
-        call["function"][name] += function.get(name) or ""
+        function[name] += fragment.get(name) or ""

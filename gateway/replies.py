@@ -74,6 +74,7 @@ class Client:
         self._send = send
         self._headers = headers
         self.is_started = False
+        self.is_ended = False
         # Monotonic: since when a write waits for a slow client, and when the last one ended.
         self.writing_since: float | None = None
         self.written_at = 0.0
@@ -83,7 +84,7 @@ class Client:
 
     async def reply(self, reply: Reply) -> None:
         """A whole answer, headers and all."""
-        self.is_started = True
+        self.is_started = self.is_ended = True
         headers = [JSON, (b"content-length", b"%d" % len(reply.body))]
         headers += self._headers + reply.headers
         await self._send(
@@ -104,12 +105,22 @@ class Client:
         )
 
     async def write(self, data: bytes) -> None:
-        """More of a stream. Waits while the client reads slowly."""
+        """More of a stream. Waits while the client reads slowly. Nothing after the end."""
+        if self.is_ended:
+            return
         await self.start_stream()
-        self.writing_since = time.monotonic()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self.writing_since, self.written_at = None, time.monotonic()
+        await self._send_body(data, is_last=False)
 
     async def end_stream(self, data: bytes) -> None:
+        if self.is_ended:
+            return
         await self.start_stream()
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        self.is_ended = True
+        await self._send_body(data, is_last=True)
+
+    async def _send_body(self, data: bytes, *, is_last: bool) -> None:
+        self.writing_since = time.monotonic()
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+        finally:
+            self.writing_since, self.written_at = None, time.monotonic()

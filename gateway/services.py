@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 CHANNEL = "ttonk_changes"
 CATALOG_SECONDS = 30.0
 LAST_USED_SECONDS = 10.0
+# What was cut off by the server's stop has this long to reach the ledger.
+SETTLE_SECONDS = 8.0
 
 
 class Services:
@@ -83,6 +85,7 @@ class Services:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._note_last_used()
+        await self.watch.wait_until_empty(SETTLE_SECONDS)
         await self.watch.stop()
         await self.ledger.stop()
         await self.limiter.stop()

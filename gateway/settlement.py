@@ -7,6 +7,7 @@ relayed; whoever got nothing, nothing.
 
 import asyncio
 import time
+from dataclasses import replace
 
 from billing import pricing
 from billing.batches import Capture, UsageFacts
@@ -29,7 +30,10 @@ async def usage_of(
     if reason in _FREE or (reason not in _COMPLETE and not meter.has_relayed):
         return NOTHING, False
     if meter.reported is not None and (meter.reported.completion or not meter.has_relayed):
-        return meter.reported, False
+        if reason in _COMPLETE:
+            return meter.reported, False
+        relayed = await counter.count(["".join(meter.texts)])
+        return _at_most(meter.reported, relayed), True
     prompt = await _prompt_tokens(exchange, counter)
     output = await counter.count(["".join(meter.texts)])
     return TokenUsage(input=prompt, output=output), True
@@ -37,6 +41,14 @@ async def usage_of(
 
 _FREE = {BillingReason.CLIENT_GONE_EARLY, BillingReason.UPSTREAM_FAILED}
 _COMPLETE = {BillingReason.COMPLETED, BillingReason.COMPLETED_ESTIMATED}
+
+
+def _at_most(usage: TokenUsage, completion: int) -> TokenUsage:
+    """A report that came before the end may count what the client never got. Reasoning is what
+    a model says first."""
+    reasoning = min(usage.reasoning_output, completion)
+    output = min(usage.output, completion - reasoning)
+    return replace(usage, output=output, reasoning_output=reasoning)
 
 
 async def _prompt_tokens(exchange: Exchange, counter: TokenCounter) -> int:

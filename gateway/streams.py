@@ -5,7 +5,7 @@ from django.conf import settings
 from billing.ledger import LedgerUnavailable
 from billing.models import BillingReason
 from gateway import attempts, endings, pipeline
-from gateway.errors import GatewayError, describe
+from gateway.errors import InvalidKey, describe
 from gateway.exchanges import Exchange, Interrupt, Interrupted
 from gateway.metering import usage_object
 from gateway.relaying import DONE, Relay
@@ -55,8 +55,8 @@ async def _first_stream(exchange: Exchange, services: Services) -> Relay:
             with attempts.interruptible(exchange):
                 await _carry(exchange, channel, relay, services)
         except (UpstreamFailed, StreamDied, Interrupted) as error:
-            if exchange.meter.has_relayed or relay.has_token:
-                raise
+            if exchange.first_token_at is not None:
+                raise  # the client has seen something
             failed = attempts.failure_of(error, channel)
             continue
         channel.health.succeed()
@@ -101,7 +101,6 @@ async def _carry(
         if not reply.is_done and not relay.is_finished:
             raise StreamDied("the stream ended without an end")
     if not relay.has_token:
-        exchange.is_ending = False
         raise UpstreamFailed(Failure.GARBAGE, "a stream without an answer")
 
 
@@ -113,8 +112,11 @@ async def _end_interrupted(exchange: Exchange, services: Services, error: Interr
         return
     reason = BillingReason.CLIENT_GONE if relayed else BillingReason.CLIENT_GONE_EARLY
     if error.reason is Interrupt.REVOKED:
-        await endings.end(exchange, services, reason, status=200, error_code="revoked")
-        gone = GatewayError("This API key has been revoked.", code="invalid_api_key")
+        gone = InvalidKey("This API key may not be used any more.")
+        status = 200 if exchange.client.is_started else gone.status
+        await endings.end(exchange, services, reason, status=status, error_code="revoked")
+        if not exchange.client.is_started:
+            raise gone
         await exchange.client.end_stream(_error_event(gone))
         return
     await endings.end(exchange, services, reason, status=499, error_code=error.reason.value)

@@ -8,5 +8,5 @@ urlpatterns = [
     path("v1/chat/completions", views.ChatCompletions.as_view()),
     path("v1/models", views.Models.as_view()),
     path("v1/models/<path:name>", views.ModelDetail.as_view()),
-    re_path(r"^v1(?:/.*)?$", views.Unknown.as_view()),
+    re_path(r"^v1(?:/|$)", views.Unknown.as_view()),
 ]

@@ -49,6 +49,11 @@ class Watch:
     def running(self) -> list[Exchange]:
         return list(self._exchanges)
 
+    async def wait_until_empty(self, seconds: float) -> None:
+        """Return once every exchange has ended, or after `seconds`."""
+        if self._exchanges:
+            await asyncio.wait([exchange.task for exchange in self._exchanges], timeout=seconds)
+
     async def _walk_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
@@ -64,11 +69,15 @@ class Watch:
                 log.exception("the watch stumbled")
 
     def _look_at(self, exchange: Exchange, now: float) -> None:
-        if exchange.is_ending:
-            return
         writing_since = exchange.client.writing_since
-        if writing_since is not None:
-            if now - writing_since > settings.GATEWAY["CLIENT_STALL_SECONDS"]:
+        stall_seconds = settings.GATEWAY["CLIENT_STALL_SECONDS"]
+        is_stalled = writing_since is not None and now - writing_since > stall_seconds
+        if exchange.is_ending:
+            if is_stalled and exchange.is_settled:
+                # Charged already; only its last words are not taken.
+                exchange.task.cancel()
+        elif writing_since is not None:
+            if is_stalled:
                 exchange.interrupt(Interrupt.CLIENT_STALLED)
         elif exchange.deadline is not None and now > exchange.deadline:
             exchange.interrupt(Interrupt.TIMEOUT)

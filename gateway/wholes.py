@@ -7,7 +7,8 @@ from django.conf import settings
 
 from billing.models import BillingReason
 from gateway import attempts, endings, pipeline
-from gateway.exchanges import Exchange, Interrupted
+from gateway.errors import InvalidKey
+from gateway.exchanges import Exchange, Interrupt, Interrupted
 from gateway.metering import texts_of, usage_object
 from gateway.relaying import Aggregate
 from gateway.replies import Reply
@@ -26,7 +27,11 @@ async def answer(exchange: Exchange, services: Services) -> None:
         async with attempts.watching_client(exchange, delay_seconds=WATCH_AFTER_SECONDS):
             body = await _first_answer(exchange, services)
     except Interrupted as error:
-        await endings.end(exchange, services, BillingReason.CLIENT_GONE_EARLY, status=499)
+        reason, code = BillingReason.CLIENT_GONE_EARLY, error.reason.value
+        if error.reason is Interrupt.REVOKED:
+            await endings.end(exchange, services, reason, status=401, error_code=code)
+            raise InvalidKey("This API key may not be used any more.") from error
+        await endings.end(exchange, services, reason, status=499, error_code=code)
         raise ClientGone from error
     except UpstreamFailed as error:
         await endings.end_failed(exchange, services, error)
@@ -64,7 +69,8 @@ async def _first_answer(exchange: Exchange, services: Services) -> dict[str, Any
 
 
 async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) -> dict[str, Any]:
-    is_stream = channel.dialect.must_stream(exchange.chat.body)
+    defaults = exchange.route.model.request_defaults
+    is_stream = channel.dialect.must_stream({**exchange.chat.body, **defaults})
     data = pipeline.upstream_body(exchange, is_stream=is_stream)
     exchange.wait_upstream(settings.GATEWAY["ANSWER_TIMEOUT_SECONDS"])
     async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:
@@ -74,6 +80,8 @@ async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) ->
         async for events in reply.events():
             whole.add(events)
             exchange.wait_upstream(settings.GATEWAY["IDLE_TIMEOUT_SECONDS"])
+        if not reply.is_done and not whole.is_finished:
+            raise StreamDied("the stream ended without an end")
         return whole.body()
 
 
