@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ class Target:
     host: str
     port: int
     is_tls: bool
-    head: bytes
+    head: bytes = field(repr=False)  # the credential is in it
 
     @classmethod
     def of(cls, url: str, headers: dict[str, str]) -> "Target":
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
                 return b""
             await self._wait()
         chunks, self._chunks, self._buffered = self._chunks, [], 0
-        if self._is_paused and self._transport is not None:
+        if self._is_paused and self._transport is not None and not self.is_closed:
             self._is_paused = False
             self._transport.resume_reading()
         return b"".join(chunks) if len(chunks) > 1 else chunks[0]

@@ -18,15 +18,24 @@ class DashScopeDialect:
     def request(self, body: Body, tenant: str) -> Body:
         body = {**body, "messages": developer_as_system(body["messages"])}
         completion_limit_as_max_tokens(body)
-        effort = body.pop("reasoning_effort", None)
-        if effort is not None and "enable_thinking" not in body:
-            body["enable_thinking"] = effort not in ("none", "minimal")
+        body["enable_thinking"] = _thinks(body)
+        body.pop("reasoning_effort", None)
+        if body["enable_thinking"] is None:
+            del body["enable_thinking"]
         return body
 
     def must_stream(self, body: Body) -> bool:
-        return bool(body.get("enable_thinking"))
+        return bool(_thinks(body))
 
     def usage(self, reported: Body) -> TokenUsage:
         details = reported.get("prompt_tokens_details")
         written = count(details, "cache_creation_input_tokens")
         return disjoint(reported, cached=count(details, "cached_tokens"), cache_write=written)
+
+
+def _thinks(body: Body) -> bool | None:
+    """What the client asked for, in either way; None where it left that to the model."""
+    thinking, effort = body.get("enable_thinking"), body.get("reasoning_effort")
+    if thinking is None and effort is not None:
+        return effort not in ("none", "minimal")
+    return thinking

@@ -19,6 +19,8 @@ class DeepSeekDialect:
         body = {**body, "messages": developer_as_system(body["messages"]), "user_id": tenant}
         completion_limit_as_max_tokens(body)
         body.pop("user", None)
+        if body.get("thinking") == {"type": "disabled"}:
+            body.pop("reasoning_effort", None)
         return body
 
     def must_stream(self, body: Body) -> bool:
