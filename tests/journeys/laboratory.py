@@ -53,6 +53,12 @@ class Laboratory:
         answer = httpx.get(f"{self.stack.base_url}/readyz", timeout=10, trust_env=False)
         return answer.status_code, answer.json()
 
+    def is_ready(self) -> bool:
+        try:
+            return self.readiness()[0] == 200
+        except httpx.HTTPError:
+            return False
+
     def restart_gateway(self, **changes: str) -> None:
         """The gateway anew on its port, with these in its environment; stopped first if it runs."""
         if "gateway" in self.stack.processes:
@@ -125,8 +131,9 @@ def opened(folder: Path) -> Iterator[Laboratory]:
             yield Laboratory(stack, upstream, books, cache["process"]["pid"], proxy.pid)
             books.connection.close()
     finally:
-        for running in list(stack.processes) if stack else ():
-            stack.stop(running)  # type: ignore[union-attr]
+        if stack is not None:
+            for running in list(stack.processes):
+                stack.stop(running)
         proxy.kill()
         proxy.wait()
         valkey.stop(cache)
