@@ -18,6 +18,11 @@ MESSAGES_MAX = 10_000
 # Bytes of chat template around a message or a tool list that are not in the JSON itself.
 TEMPLATE_TOKENS = 64
 IMAGE_TOKENS_MAX = 16_384
+IMAGE_TOKENS_ESTIMATE = 1_000
+# A video or file behind an address is as long as the model's context, for all the body says.
+MEDIA_TOKENS_MAX = 2**31
+_TEXT_PARTS = frozenset({"text", "refusal"})
+_IMAGE_PARTS = frozenset({"image_url", "input_audio"})
 OUTPUT_TOKENS_ESTIMATE = 1_000
 # Fields that would steer credentials or routing in clients' own libraries; never passed on.
 FORBIDDEN = frozenset(
@@ -179,13 +184,13 @@ def parse(data: bytes) -> ChatRequest:
     _check(chat)
     for name in FORBIDDEN & body.keys():
         del body[name]
-    images = _images(chat) if b"image_url" in data else 0
+    media_tokens_max, media_tokens, inline_bytes = _media(chat)
     size = len(data) + TEMPLATE_TOKENS + (TEMPLATE_TOKENS * 4 if chat.tools else 0)
     return ChatRequest(
         chat=chat,
         body=body,
-        prompt_tokens_max=size + images * IMAGE_TOKENS_MAX,
-        prompt_tokens_estimate=len(data) // 4 + 1,
+        prompt_tokens_max=size + media_tokens_max,
+        prompt_tokens_estimate=max(len(data) - inline_bytes, 0) // 4 + media_tokens + 1,
     )
 
 
@@ -257,7 +262,7 @@ def _convert(body: dict[str, Any]) -> ChatCompletionRequest:
 
 def _plain(reason: str) -> str:
     reason = reason.replace("`", "").replace(" | null", "")
-    return reason[:1].lower() + reason[1:]
+    return reason[:1].lower() + reason[1:200]
 
 
 def _check(chat: ChatCompletionRequest) -> None:
@@ -303,13 +308,21 @@ def _check_message(message: _Message, path: str) -> None:
             raise InvalidRequest(f"Missing required parameter: '{where}'.", param=where)
 
 
-def _images(chat: ChatCompletionRequest) -> int:
-    return sum(
-        part.type == "image_url"
-        for message in chat.messages
-        if isinstance(message.content, list)
-        for part in message.content
-    )
+def _media(chat: ChatCompletionRequest) -> tuple[int, int, int]:
+    """Tokens that parts other than text may become at most, those they are expected to become,
+    and the bytes of data they hold inline, which are not read as text."""
+    most = expected = inline = 0
+    for message in chat.messages:
+        for part in message.content if isinstance(message.content, list) else ():
+            if part.type in _TEXT_PARTS:
+                continue
+            most += IMAGE_TOKENS_MAX if part.type in _IMAGE_PARTS else MEDIA_TOKENS_MAX
+            expected += IMAGE_TOKENS_ESTIMATE
+            image = part.image_url
+            address = image.get("url") if isinstance(image, dict) else image
+            if isinstance(address, str) and address.startswith("data:"):
+                inline += len(address)
+    return most, expected, inline
 
 
 def prompt_texts(chat: ChatCompletionRequest, body: dict[str, Any]) -> list[str]:
