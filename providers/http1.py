@@ -19,6 +19,8 @@ import httptools
 CONNECTIONS_MAX = 4096
 IDLE_PER_TARGET_MAX = 512
 IDLE_SECONDS_MAX = 30.0
+# A kept connection that had been closed already fails within a round trip.
+STALE_SECONDS = 1.0
 HEADER_BYTES_MAX = 64 * 1024
 # Above this much unread body the socket is no longer read, until the reader catches up.
 BUFFER_BYTES_MAX = 256 * 1024
@@ -152,7 +154,10 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(BadAnswer(type(error).__name__))
+            if self.is_whole:
+                self._wake()  # what is wrong came after this request's answer
+            else:
+                self._fail(BadAnswer(type(error).__name__))
             self.close()
             return
         self._wake()
@@ -176,6 +181,10 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionBroke(str(error or "closed before the answer's end")))
 
     # --- the parser's calls -------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.is_whole:
+            raise BadAnswer("a second answer to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
@@ -214,10 +223,12 @@ class Pool:
         data = [target.head, head, body]
         connection = self._take_idle(target)
         if connection is not None:
+            asked_at = time.monotonic()
             try:
                 return await self._ask(connection, data)
             except ConnectionBroke:
-                if connection.has_answer_begun:
+                # Later than that, the upstream has had the request: it is not paid for twice.
+                if connection.has_answer_begun or time.monotonic() - asked_at > STALE_SECONDS:
                     raise
         return await self._ask(await self._connect(target), data)
 

@@ -12,15 +12,18 @@ class EventDecoder:
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
         self._buffer = b""
+        self._is_after_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads completed by `data`. Raises `BrokenStream` above the bound."""
+        if self._is_after_cr and data:
+            # The CR at the end of the last read may have been half of a CRLF.
+            data = data.removeprefix(b"\n")
+            self._is_after_cr = False
+        if b"\r" in data:
+            self._is_after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         buffer = self._buffer + data if self._buffer else data
-        if b"\r" in buffer:
-            # A lone CR at the very end may be half of a CRLF: keep it for the next read.
-            tail = b"\r" if buffer.endswith(b"\r") else b""
-            buffer = buffer[: len(buffer) - len(tail)]
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail
         *blocks, self._buffer = buffer.split(b"\n\n")
         if len(self._buffer) > self._event_bytes_max:
             raise BrokenStream("an event exceeds its bound")

@@ -22,6 +22,11 @@ from providers.sse import BrokenStream, EventDecoder
 DRAIN_SECONDS = 0.1
 _ERROR_BYTES_MAX = 256 * 1024
 _SECRET = re.compile(r"\b(?:sk|ak|key)[-_][A-Za-z0-9_\-*.]{6,}")
+# What some providers answer with a 400 though it is the operator's trouble, not the client's.
+_OPERATORS_CODES = {
+    "arrearage", "access_denied", "insufficient_quota", "invalid_api_key", "invalidapikey",
+    "billing_hard_limit_reached", "billing_not_active", "account_deactivated",
+}  # fmt: skip
 _decoder = msgspec.json.Decoder()
 DONE = b"[DONE]"
 
@@ -192,7 +197,9 @@ class Exchange:
     async def _raise_for_status(self, connection: Connection) -> None:
         status = connection.status
         if status in (400, 413, 422):
-            message, param = _error_of(await self._read(_ERROR_BYTES_MAX))
+            message, param, code = _error_of(await self._read(_ERROR_BYTES_MAX))
+            if code.lower() in _OPERATORS_CODES:
+                raise UpstreamFailed(Failure.REFUSED, f"status {status}: {code[:50]}")
             if self._channel.credential:
                 message = message.replace(self._channel.credential, "…")
             raise UpstreamFailed(Failure.REJECTED, _SECRET.sub("…", message)[:500], param)
@@ -222,12 +229,16 @@ def _objects(payloads: list[bytes]) -> tuple[list[dict[str, Any]], StreamDied | 
     return events, None
 
 
-def _error_of(data: bytes) -> tuple[str, str | None]:
-    """Message and param of an upstream's error body, where it has them."""
+def _error_of(data: bytes) -> tuple[str, str | None, str]:
+    """Message, param and code of an upstream's error body, where it has them."""
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = _decoder.decode(data)
         error = body.get("error", body) if isinstance(body, dict) else None
         if isinstance(error, dict) and isinstance(error.get("message"), str):
-            param = error.get("param")
-            return error["message"], param if isinstance(param, str) else None
-    return "The provider rejected the request.", None
+            param, code = error.get("param"), error.get("code")
+            return (
+                error["message"],
+                param[:200] if isinstance(param, str) else None,
+                code if isinstance(code, str) else "",
+            )
+    return "The provider rejected the request.", None, ""

@@ -23,7 +23,7 @@ from providers.catalog import ChannelFacts, ChannelHealth, ModelFacts
 from providers.http1 import Target
 from providers.upstream import Timeouts, Upstream, UpstreamFailed
 from ratelimits.buckets import Decision, Limits
-from tests.scripts import Script
+from tests.scripts import Script, refused
 from tests.upstream import ScriptedUpstream
 
 INPUT, OUTPUT = 1_000_000, 10_000_000  # nanos per million tokens: 1 and 10 a token
@@ -350,6 +350,17 @@ async def test_last_words_that_nobody_takes_do_not_hold_the_exchange_for_ever(
         await asyncio.wait_for(task, 5)
     await scene.watch.stop()
     assert scene.record.billing_reason == "completed"
+
+
+@pytest.mark.parametrize("code", ["Arrearage", "invalid_api_key"])
+async def test_the_operators_trouble_in_a_400_is_not_the_clients(
+    server: ScriptedUpstream, code: str
+) -> None:
+    refusal = refused(400, "Access denied, please pay your bill", code=code)
+    scene = _scene(server, refusal, Script())
+    await scene.complete()
+    assert "bill" not in scene.caller.text
+    assert (scene.record.billing_reason, scene.record.attempts) == ("completed", 2)
 
 
 def test_an_exchange_shows_no_secret() -> None:
