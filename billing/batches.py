@@ -138,6 +138,10 @@ def authorize_parameters(
     }
 
 
+def wallets(items: Sequence[Authorization | Capture]) -> dict[str, Any]:
+    return {"wallets": array({item.wallet_id for item in items})}
+
+
 _QUOTED = {name for name, kind in USAGE_COLUMNS.items() if kind in {"text", "timestamptz"}}
 
 

@@ -7,9 +7,6 @@ wallet is updated once per batch instead of once per request.
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,19 +15,24 @@ from typing import Any
 
 import psycopg
 
-from billing import batches, careful, statements
+from billing import batches, careful
 from billing.batches import Authorization, Capture, Hold, Progress
+from billing.commit_connection import Rows, StatementRefused
 from billing.ledger import LedgerUnavailable
+from billing.ledger_link import LedgerLink
 from billing.spool import Spool
 
 log = logging.getLogger(__name__)
 
 BATCH_MAX = 256
-STATEMENT_TIMEOUT_SECONDS = 4
 RECONNECT_SECONDS = 0.25
 ABANDON_SECONDS = 2.5
 STOP_SECONDS = 10.0
 _CONNECTION_LOST = careful.CONNECTION_LOST
+
+# What waits: the item, its caller, and for authorizations since when.
+WaitingHold = tuple[Authorization, asyncio.Future[Hold], float]
+WaitingCapture = tuple[Capture, asyncio.Future[None]]
 
 
 class GroupCommit:
@@ -43,16 +45,15 @@ class GroupCommit:
         self._spool = spool
         self._hold_seconds = hold_seconds
         self._timeout_seconds = authorize_timeout_seconds
-        self._authorizations: deque[tuple[Authorization, asyncio.Future[Hold], float]] = deque()
+        self._authorizations: deque[WaitingHold] = deque()
         # Taken from the queue into the commit that runs now.
-        self._authorizing: list[tuple[Authorization, asyncio.Future[Hold], float]] = []
-        self._captures: deque[tuple[Capture, asyncio.Future[None]]] = deque()
+        self._authorizing: list[WaitingHold] = []
+        self._captures: deque[WaitingCapture] = deque()
         self._progress: list[Progress] = []
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._link: LedgerLink | None = None
         self._is_down = False
-        self._revenue_id = 0
         self._committing_since: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.batches = 0
@@ -63,7 +64,7 @@ class GroupCommit:
         with suppress(*_CONNECTION_LOST):
             await self._connect()
             await self._replay()
-        self._is_down = self._connection is None
+        self._is_down = self._link is None
         self._tasks = [asyncio.create_task(self._commit_forever())]
         self._tasks.append(asyncio.create_task(self._watch_forever()))
 
@@ -78,8 +79,8 @@ class GroupCommit:
         # Nobody commits any more: a capture that comes now goes to the spool.
         self._is_down = True
         await self._spool_waiting()
-        if self._connection is not None:
-            await self._connection.close()
+        if self._link is not None:
+            self._link.close()
 
     @property
     def is_available(self) -> bool:
@@ -121,27 +122,12 @@ class GroupCommit:
     # --- committing -----------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        self._connection = await psycopg.AsyncConnection.connect(
-            self._dsn,
-            autocommit=True,
-            prepare_threshold=1,
-            connect_timeout=3,
-            application_name="ttonkapi-ledger",
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
-            f" -c synchronous_commit=on -c timezone=UTC",
-        )
-        cursor = await self._connection.execute(
-            "SELECT id FROM billing_account WHERE kind = 'revenue'"
-        )
-        row = await cursor.fetchone()
-        if row is None:
-            raise LedgerUnavailable("no revenue account: the database is not migrated")
-        self._revenue_id = row[0]
+        self._link = await LedgerLink.open(self._dsn)
         self._is_down = False
 
     async def _commit_forever(self) -> None:
         while True:
-            if self._connection is None:
+            if self._link is None:
                 await self._reconnect()
                 continue
             if not self._work.is_set():
@@ -166,15 +152,9 @@ class GroupCommit:
         self.batches += 1
         self.items += len(holds) + len(captures)
         try:
-            if captures:
-                await self._commit_captures(captures)
-            if holds:
-                await self._commit_authorizations(holds)
-            if progress:
-                await self._execute(
-                    statements.SAVE_PROGRESS,
-                    batches.progress_parameters(progress, self._hold_seconds),
-                )
+            await self._commit(
+                [entry for entry in holds if not entry[1].done()], captures, progress
+            )
         except (*_CONNECTION_LOST, asyncio.CancelledError):
             # Undecided captures go back to the front: they are replayed or spooled.
             self._captures.extendleft(entry for entry in reversed(captures) if _is_open(entry[1]))
@@ -186,72 +166,74 @@ class GroupCommit:
             for waiter in [entry[1] for entry in (*holds, *captures)]:
                 _fail(waiter, LedgerUnavailable(str(error)))
 
-    async def _execute(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        assert self._connection is not None
-        cursor = await self._connection.execute(statement, parameters)
-        return await cursor.fetchall() if cursor.description else []
-
-    async def _commit_captures(self, entries: list[tuple[Capture, asyncio.Future[None]]]) -> None:
-        plain = [entry for entry in entries if not entry[0].needs_care]
-        resolved: set[uuid.UUID] = set()
-        if plain:
-            try:
-                rows = await self._execute(
-                    statements.CAPTURE, batches.capture_parameters([item for item, _ in plain])
-                )
-            except _CONNECTION_LOST:
-                raise
-            except (psycopg.Error, ValueError) as error:
-                # One poisoned item must not take its neighbours down: each goes alone.
-                log.error("capture batch refused, isolating: %s", error)
-                rows = []
-            resolved = {row[0] for row in rows}
-        for item, waiter in entries:
-            if item.needs_care or item.facts.id not in resolved:
-                await self._capture_carefully(item, waiter)
-            elif not waiter.done():
-                waiter.set_result(None)
-
-    async def _capture_carefully(self, item: Capture, waiter: asyncio.Future[None]) -> None:
-        assert self._connection is not None
-        self._restart_commit_clock()
-        try:
-            await careful.capture(self._connection, item)
-        except _CONNECTION_LOST:
-            raise
-        except (psycopg.Error, ValueError) as error:
-            log.error("capture of %s refused: %s", item.facts.id, error)
-            _fail(waiter, LedgerUnavailable(str(error)))
-        else:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _commit_authorizations(
-        self, entries: list[tuple[Authorization, asyncio.Future[Hold], float]]
+    async def _commit(
+        self,
+        holds: list[WaitingHold],
+        captures: list[WaitingCapture],
+        progress: list[Progress],
     ) -> None:
-        entries = [entry for entry in entries if not entry[1].done()]
-        short, available = await self._hold([entry for entry in entries if not entry[0].is_capped])
-        if short:
-            # A wallet that cannot pay for all of it pays for what it can, again in one statement:
-            # thousands of requests on an empty wallet must not delay everybody else's.
-            short, _ = await self._hold(_fit(short, available))
-        for item, waiter, _ in [*short, *(entry for entry in entries if entry[0].is_capped)]:
-            await self._authorize_carefully(item, waiter)
+        """All that is plain in one transaction, then one by one what needs care."""
+        plain_holds = [entry for entry in holds if not entry[0].is_capped]
+        plain_captures = [entry for entry in captures if not entry[0].needs_care]
+        try:
+            answers = await self._run(plain_holds, plain_captures, progress)
+        except StatementRefused as error:
+            # One poisoned item must not take its neighbours down: each goes alone.
+            log.error("a batch was refused, isolating its items: %s", error)
+            plain_holds, plain_captures, answers = [], [], {}
+        unresolved = {row[0] for row in answers.get("capture_batch", [])}
+        for capture, captured in plain_captures:
+            if str(capture.facts.id).encode() not in unresolved:
+                _finish(captured)
+        for capture, captured in captures:
+            if _is_open(captured):
+                await self._capture_carefully(capture, captured)
+        await self._hand_out(plain_holds, answers.get("authorize", []))
+        for hold, held, _ in holds:
+            if not held.done():
+                await self._authorize_carefully(hold, held)
 
-    async def _hold(
-        self, entries: list[tuple[Authorization, asyncio.Future[Hold], float]]
-    ) -> tuple[list[tuple[Authorization, asyncio.Future[Hold], float]], dict[int, int]]:
-        """Hold for the wallets that can pay for all their entries. Returns the other wallets'
-        entries, and what every wallet had available, in nanos."""
-        if not entries:
-            return [], {}
-        rows = await self._execute(
-            statements.AUTHORIZE,
-            batches.authorize_parameters(
-                [item for item, _, _ in entries], self._revenue_id, self._hold_seconds
-            ),
-        )
-        granted = {wallet_id for wallet_id, _, is_granted in rows if is_granted}
+    async def _hand_out(self, entries: list[WaitingHold], rows: Rows) -> None:
+        """The holds that were made. A wallet that could not pay for all of its entries pays for
+        what it can, again in one statement: thousands of requests on an empty wallet must not
+        delay everybody else's. What is left then goes alone."""
+        short = self._deliver_granted(entries, rows)
+        fitted = _fit(short, _available(rows)) if short and rows else []
+        if fitted:
+            answers = await self._run(fitted, [], [])
+            self._deliver_granted(fitted, answers["authorize"])
+
+    async def _run(
+        self,
+        holds: list[WaitingHold],
+        captures: list[WaitingCapture],
+        progress: list[Progress],
+    ) -> dict[str, Rows]:
+        """One transaction. The rows of each statement by its name."""
+        assert self._link is not None
+        items = [entry[0] for entry in holds]
+        ends = [entry[0] for entry in captures]
+        calls: list[tuple[str, dict[str, Any]]] = []
+        if items and ends:
+            calls.append(("lock_wallets", batches.wallets([*items, *ends])))
+        if ends:
+            calls.append(("capture_batch", batches.capture_parameters(ends)))
+        if items:
+            parameters = batches.authorize_parameters(
+                items, self._link.revenue_id, self._hold_seconds
+            )
+            calls.append(("authorize", parameters))
+        if progress:
+            parameters = batches.progress_parameters(progress, self._hold_seconds)
+            calls.append(("save_progress", parameters))
+        if not calls:
+            return {}
+        rows = await self._link.batches.run(*calls)
+        return {name: found for (name, _), found in zip(calls, rows, strict=True)}
+
+    def _deliver_granted(self, entries: list[WaitingHold], rows: Rows) -> list[WaitingHold]:
+        """Hand out the holds of wallets that could pay for all of theirs; the others' entries."""
+        granted = {int(row[0] or 0) for row in rows if row[2] == b"t"}
         now = datetime.now(UTC)
         short = []
         for entry in entries:
@@ -261,15 +243,28 @@ class GroupCommit:
                 continue
             hold = Hold(item.id, item.wallet_id, item.amount_nanos, item.api_key_id, False, now)
             self._deliver(hold, waiter)
-        return short, {wallet_id: available for wallet_id, available, _ in rows}
+        return short
+
+    async def _capture_carefully(self, item: Capture, waiter: asyncio.Future[None]) -> None:
+        assert self._link is not None
+        self._restart_commit_clock()
+        try:
+            await careful.capture(self._link.single, item)
+        except _CONNECTION_LOST:
+            raise
+        except (psycopg.Error, ValueError) as error:
+            log.error("capture of %s refused: %s", item.facts.id, error)
+            _fail(waiter, LedgerUnavailable(str(error)))
+        else:
+            _finish(waiter)
 
     async def _authorize_carefully(self, item: Authorization, waiter: asyncio.Future[Hold]) -> None:
         """One by one in order of arrival: where another process was quicker, or caps apply."""
-        assert self._connection is not None
+        assert self._link is not None
         self._restart_commit_clock()
         try:
             hold = await careful.authorize(
-                self._connection, item, self._revenue_id, self._hold_seconds
+                self._link.single, item, self._link.revenue_id, self._hold_seconds
             )
         except _CONNECTION_LOST:
             raise
@@ -313,20 +308,16 @@ class GroupCommit:
         undecided; its captures are replayed, and change nothing where it did commit."""
         self._is_down = True
         self._committing_since = None
-        # A connection that has just broken by itself has no socket any more, or no peer.
-        with suppress(OSError, psycopg.Error):
-            if self._connection is not None:
-                with socket.socket(fileno=os.dup(self._connection.pgconn.socket)) as duplicate:
-                    duplicate.shutdown(socket.SHUT_RDWR)
+        if self._link is not None:
+            self._link.shut()
 
     async def _lose_connection(self, error: Exception) -> None:
-        if self._connection is not None:
+        if self._link is not None:
             log.error("ledger database lost: %s", error)
         self._is_down = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.pgconn.finish()
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
         for _, waiter, _ in self._authorizations:
             _fail(waiter, LedgerUnavailable())
         self._authorizations.clear()
@@ -354,16 +345,15 @@ class GroupCommit:
                 _fail(waiter, LedgerUnavailable(str(error)))
             return
         for _, waiter in entries:
-            if not waiter.done():
-                waiter.set_result(None)
+            _finish(waiter)
 
     async def _replay(self) -> None:
         """Captures spooled by this or an earlier process, one after the other."""
-        assert self._connection is not None
+        assert self._link is not None
         claimed = await asyncio.to_thread(self._spool.claim)
         try:
             for batch in claimed:
-                is_whole = await careful.replay(self._connection, batch.items)
+                is_whole = await careful.replay(self._link.single, batch.items)
                 await asyncio.to_thread(batch.discard if is_whole else batch.set_aside)
         finally:
             # Also when the database goes away again: a lock kept would hide the file for good.
@@ -376,13 +366,21 @@ def _is_open(waiter: "asyncio.Future[Any]") -> bool:
     return waiter.cancelled() or not waiter.done()
 
 
+def _available(rows: Rows) -> dict[int, int]:
+    """What each wallet had, in nanos."""
+    return {int(row[0] or 0): int(row[1] or 0) for row in rows}
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 def _take(queue: deque[Any], most: int) -> list[Any]:
     return [queue.popleft() for _ in range(min(most, len(queue)))]
 
 
-def _fit(
-    entries: list[tuple[Authorization, asyncio.Future[Hold], float]], available: dict[int, int]
-) -> list[tuple[Authorization, asyncio.Future[Hold], float]]:
+def _fit(entries: list[WaitingHold], available: dict[int, int]) -> list[WaitingHold]:
     """The entries that their wallets can pay for, at what they can pay; the others are refused."""
     out = []
     fitted = batches.fit([item for item, _, _ in entries], available)

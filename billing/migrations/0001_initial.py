@@ -10,261 +10,510 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AccountDelta',
+            name="AccountDelta",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('wallet', 'Wallet'), ('revenue', 'Revenue'), ('payments', 'Payments received'), ('promotions', 'Promotions given'), ('adjustments', 'Adjustments'), ('operator_loss', 'Operator loss')], max_length=16)),
-                ('debits_pending', models.BigIntegerField(default=0)),
-                ('debits_posted', models.BigIntegerField(default=0)),
-                ('credits_pending', models.BigIntegerField(default=0)),
-                ('credits_posted', models.BigIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("wallet", "Wallet"),
+                            ("revenue", "Revenue"),
+                            ("payments", "Payments received"),
+                            ("promotions", "Promotions given"),
+                            ("adjustments", "Adjustments"),
+                            ("operator_loss", "Operator loss"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("debits_pending", models.BigIntegerField(default=0)),
+                ("debits_posted", models.BigIntegerField(default=0)),
+                ("credits_pending", models.BigIntegerField(default=0)),
+                ("credits_posted", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('key', models.CharField(max_length=200, primary_key=True, serialize=False)),
-                ('transfer_id', models.UUIDField(unique=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("key", models.CharField(max_length=200, primary_key=True, serialize=False)),
+                ("transfer_id", models.UUIDField(unique=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='KeyBudget',
+            name="KeyBudget",
             fields=[
-                ('api_key_id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('day', models.DateField()),
-                ('day_nanos', models.BigIntegerField(default=0)),
-                ('month', models.DateField()),
-                ('month_nanos', models.BigIntegerField(default=0)),
+                ("api_key_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("day", models.DateField()),
+                ("day_nanos", models.BigIntegerField(default=0)),
+                ("month", models.DateField()),
+                ("month_nanos", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=40, unique=True)),
-                ('name', models.CharField(max_length=60)),
-                ('fee_nanos_per_month', models.BigIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0)])),
-                ('requests_per_minute', models.PositiveIntegerField(blank=True, null=True)),
-                ('tokens_per_minute', models.PositiveIntegerField(blank=True, null=True)),
-                ('markup_ppm', models.PositiveIntegerField(default=1000000)),
-                ('body_bytes_max', models.PositiveIntegerField(default=4194304)),
-                ('is_public', models.BooleanField(default=True)),
-                ('position', models.PositiveSmallIntegerField(default=100)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=40, unique=True)),
+                ("name", models.CharField(max_length=60)),
+                (
+                    "fee_nanos_per_month",
+                    models.BigIntegerField(
+                        default=0, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                ("requests_per_minute", models.PositiveIntegerField(blank=True, null=True)),
+                ("tokens_per_minute", models.PositiveIntegerField(blank=True, null=True)),
+                ("markup_ppm", models.PositiveIntegerField(default=1000000)),
+                ("body_bytes_max", models.PositiveIntegerField(default=4194304)),
+                ("is_public", models.BooleanField(default=True)),
+                ("position", models.PositiveSmallIntegerField(default=100)),
             ],
             options={
-                'ordering': ['position', 'slug'],
+                "ordering": ["position", "slug"],
             },
         ),
         migrations.CreateModel(
-            name='RollupWatermark',
+            name="RollupWatermark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('xid', models.BigIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("xid", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='StreamProgress',
+            name="StreamProgress",
             fields=[
-                ('transfer_id', models.UUIDField(primary_key=True, serialize=False)),
-                ('charge_nanos', models.BigIntegerField()),
-                ('facts', models.JSONField()),
-                ('saved_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("transfer_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("charge_nanos", models.BigIntegerField()),
+                ("facts", models.JSONField()),
+                (
+                    "saved_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('wallet', 'Wallet'), ('revenue', 'Revenue'), ('payments', 'Payments received'), ('promotions', 'Promotions given'), ('adjustments', 'Adjustments'), ('operator_loss', 'Operator loss')], max_length=16)),
-                ('debits_pending', models.BigIntegerField(default=0)),
-                ('debits_posted', models.BigIntegerField(default=0)),
-                ('credits_pending', models.BigIntegerField(default=0)),
-                ('credits_posted', models.BigIntegerField(default=0)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('organization', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='wallet', to='accounts.organization')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("wallet", "Wallet"),
+                            ("revenue", "Revenue"),
+                            ("payments", "Payments received"),
+                            ("promotions", "Promotions given"),
+                            ("adjustments", "Adjustments"),
+                            ("operator_loss", "Operator loss"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("debits_pending", models.BigIntegerField(default=0)),
+                ("debits_posted", models.BigIntegerField(default=0)),
+                ("credits_pending", models.BigIntegerField(default=0)),
+                ("credits_posted", models.BigIntegerField(default=0)),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="wallet",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Invoice',
+            name="Invoice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(unique=True)),
-                ('month', models.DateField()),
-                ('total_nanos', models.BigIntegerField()),
-                ('finalized_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='invoices', to='accounts.organization')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(unique=True)),
+                ("month", models.DateField()),
+                ("total_nanos", models.BigIntegerField()),
+                ("finalized_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="invoices",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.CreateModel(
-            name='InvoiceLine',
+            name="InvoiceLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('project_name', models.CharField(max_length=100)),
-                ('project_id', models.BigIntegerField(default=0)),
-                ('model', models.CharField(max_length=100)),
-                ('requests', models.BigIntegerField()),
-                ('input_tokens', models.BigIntegerField()),
-                ('output_tokens', models.BigIntegerField()),
-                ('amount_nanos', models.BigIntegerField()),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='billing.invoice')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("project_name", models.CharField(max_length=100)),
+                ("project_id", models.BigIntegerField(default=0)),
+                ("model", models.CharField(max_length=100)),
+                ("requests", models.BigIntegerField()),
+                ("input_tokens", models.BigIntegerField()),
+                ("output_tokens", models.BigIntegerField()),
+                ("amount_nanos", models.BigIntegerField()),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="lines",
+                        to="billing.invoice",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['invoice', 'project_name', 'model'],
+                "ordering": ["invoice", "project_name", "model"],
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('markup_ppm', models.PositiveIntegerField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('low_balance_mailed_at', models.DateTimeField(blank=True, null=True)),
-                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='subscription', to='accounts.organization')),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.plan')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("markup_ppm", models.PositiveIntegerField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("low_balance_mailed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscription",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="billing.plan",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Transfer',
+            name="Transfer",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('usage', 'Usage'), ('usage_excess', 'Usage above its hold'), ('usage_loss', 'Usage nobody pays'), ('welcome', 'Welcome credit'), ('top_up', 'Top-up'), ('plan_fee', 'Plan fee'), ('adjustment', 'Adjustment')], max_length=16)),
-                ('state', models.CharField(choices=[('pending', 'Held'), ('posted', 'Posted'), ('voided', 'Voided'), ('expired', 'Expired')], max_length=8)),
-                ('held_nanos', models.BigIntegerField(default=0)),
-                ('amount_nanos', models.BigIntegerField(default=0)),
-                ('reason', models.CharField(blank=True, db_default='', max_length=300)),
-                ('api_key_id', models.BigIntegerField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('credit_account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='credits', to='billing.account')),
-                ('debit_account', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='debits', to='billing.account')),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("usage", "Usage"),
+                            ("usage_excess", "Usage above its hold"),
+                            ("usage_loss", "Usage nobody pays"),
+                            ("welcome", "Welcome credit"),
+                            ("top_up", "Top-up"),
+                            ("plan_fee", "Plan fee"),
+                            ("adjustment", "Adjustment"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Held"),
+                            ("posted", "Posted"),
+                            ("voided", "Voided"),
+                            ("expired", "Expired"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("held_nanos", models.BigIntegerField(default=0)),
+                ("amount_nanos", models.BigIntegerField(default=0)),
+                ("reason", models.CharField(blank=True, db_default="", max_length=300)),
+                ("api_key_id", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "credit_account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="credits",
+                        to="billing.account",
+                    ),
+                ),
+                (
+                    "debit_account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="debits",
+                        to="billing.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='UsageDay',
+            name="UsageDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('organization_id', models.BigIntegerField()),
-                ('project_id', models.BigIntegerField(default=0)),
-                ('api_key_id', models.BigIntegerField(default=0)),
-                ('model', models.CharField(max_length=100)),
-                ('requests', models.BigIntegerField(default=0)),
-                ('errors', models.BigIntegerField(default=0)),
-                ('input_tokens', models.BigIntegerField(default=0)),
-                ('cached_input_tokens', models.BigIntegerField(default=0)),
-                ('cache_write_tokens', models.BigIntegerField(default=0)),
-                ('output_tokens', models.BigIntegerField(default=0)),
-                ('reasoning_output_tokens', models.BigIntegerField(default=0)),
-                ('charge_nanos', models.BigIntegerField(default=0)),
-                ('day', models.DateField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("organization_id", models.BigIntegerField()),
+                ("project_id", models.BigIntegerField(default=0)),
+                ("api_key_id", models.BigIntegerField(default=0)),
+                ("model", models.CharField(max_length=100)),
+                ("requests", models.BigIntegerField(default=0)),
+                ("errors", models.BigIntegerField(default=0)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("cached_input_tokens", models.BigIntegerField(default=0)),
+                ("cache_write_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("reasoning_output_tokens", models.BigIntegerField(default=0)),
+                ("charge_nanos", models.BigIntegerField(default=0)),
+                ("day", models.DateField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('organization_id', 'day', 'project_id', 'api_key_id', 'model'), name='usage_day_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization_id", "day", "project_id", "api_key_id", "model"),
+                        name="usage_day_once",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='UsageHour',
+            name="UsageHour",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('organization_id', models.BigIntegerField()),
-                ('project_id', models.BigIntegerField(default=0)),
-                ('api_key_id', models.BigIntegerField(default=0)),
-                ('model', models.CharField(max_length=100)),
-                ('requests', models.BigIntegerField(default=0)),
-                ('errors', models.BigIntegerField(default=0)),
-                ('input_tokens', models.BigIntegerField(default=0)),
-                ('cached_input_tokens', models.BigIntegerField(default=0)),
-                ('cache_write_tokens', models.BigIntegerField(default=0)),
-                ('output_tokens', models.BigIntegerField(default=0)),
-                ('reasoning_output_tokens', models.BigIntegerField(default=0)),
-                ('charge_nanos', models.BigIntegerField(default=0)),
-                ('hour', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("organization_id", models.BigIntegerField()),
+                ("project_id", models.BigIntegerField(default=0)),
+                ("api_key_id", models.BigIntegerField(default=0)),
+                ("model", models.CharField(max_length=100)),
+                ("requests", models.BigIntegerField(default=0)),
+                ("errors", models.BigIntegerField(default=0)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("cached_input_tokens", models.BigIntegerField(default=0)),
+                ("cache_write_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("reasoning_output_tokens", models.BigIntegerField(default=0)),
+                ("charge_nanos", models.BigIntegerField(default=0)),
+                ("hour", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('organization_id', 'hour', 'project_id', 'api_key_id', 'model'), name='usage_hour_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization_id", "hour", "project_id", "api_key_id", "model"),
+                        name="usage_hour_once",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('organization_id', models.BigIntegerField()),
-                ('project_id', models.BigIntegerField(null=True)),
-                ('api_key_id', models.BigIntegerField(null=True)),
-                ('model', models.CharField(max_length=100)),
-                ('provider', models.CharField(max_length=40)),
-                ('channel_id', models.BigIntegerField(null=True)),
-                ('price_id', models.BigIntegerField(null=True)),
-                ('markup_ppm', models.IntegerField()),
-                ('input_tokens', models.BigIntegerField()),
-                ('cached_input_tokens', models.BigIntegerField()),
-                ('cache_write_tokens', models.BigIntegerField()),
-                ('output_tokens', models.BigIntegerField()),
-                ('reasoning_output_tokens', models.BigIntegerField()),
-                ('charge_nanos', models.BigIntegerField()),
-                ('billing_reason', models.CharField(choices=[('completed', 'Completed, usage reported by the provider'), ('completed_estimated', 'Completed, tokens counted by us'), ('client_gone_early', 'You disconnected before the first token'), ('client_gone', 'You disconnected mid-answer'), ('upstream_failed', 'The provider failed before the first token'), ('upstream_died', 'The provider failed mid-answer'), ('gateway_lost', 'Our gateway stopped mid-answer')], max_length=20)),
-                ('is_estimated', models.BooleanField()),
-                ('is_stream', models.BooleanField()),
-                ('status', models.SmallIntegerField()),
-                ('error_code', models.CharField(max_length=60)),
-                ('attempts', models.SmallIntegerField()),
-                ('first_token_ms', models.IntegerField(null=True)),
-                ('duration_ms', models.IntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('charged_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('xid', models.BigIntegerField()),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("organization_id", models.BigIntegerField()),
+                ("project_id", models.BigIntegerField(null=True)),
+                ("api_key_id", models.BigIntegerField(null=True)),
+                ("model", models.CharField(max_length=100)),
+                ("provider", models.CharField(max_length=40)),
+                ("channel_id", models.BigIntegerField(null=True)),
+                ("price_id", models.BigIntegerField(null=True)),
+                ("markup_ppm", models.IntegerField()),
+                ("input_tokens", models.BigIntegerField()),
+                ("cached_input_tokens", models.BigIntegerField()),
+                ("cache_write_tokens", models.BigIntegerField()),
+                ("output_tokens", models.BigIntegerField()),
+                ("reasoning_output_tokens", models.BigIntegerField()),
+                ("charge_nanos", models.BigIntegerField()),
+                (
+                    "billing_reason",
+                    models.CharField(
+                        choices=[
+                            ("completed", "Completed, usage reported by the provider"),
+                            ("completed_estimated", "Completed, tokens counted by us"),
+                            ("client_gone_early", "You disconnected before the first token"),
+                            ("client_gone", "You disconnected mid-answer"),
+                            ("upstream_failed", "The provider failed before the first token"),
+                            ("upstream_died", "The provider failed mid-answer"),
+                            ("gateway_lost", "Our gateway stopped mid-answer"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("is_estimated", models.BooleanField()),
+                ("is_stream", models.BooleanField()),
+                ("status", models.SmallIntegerField()),
+                ("error_code", models.CharField(max_length=60)),
+                ("attempts", models.SmallIntegerField()),
+                ("first_token_ms", models.IntegerField(null=True)),
+                ("duration_ms", models.IntegerField()),
+                ("started_at", models.DateTimeField()),
+                (
+                    "charged_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
+                ("xid", models.BigIntegerField()),
             ],
             options={
-                'indexes': [models.Index(fields=['organization_id', '-id'], name='usage_by_organization'), django.contrib.postgres.indexes.BrinIndex(fields=['xid'], name='usage_by_xid')],
+                "indexes": [
+                    models.Index(fields=["organization_id", "-id"], name="usage_by_organization"),
+                    django.contrib.postgres.indexes.BrinIndex(fields=["xid"], name="usage_by_xid"),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'wallet'), _negated=True), ('credits_posted__gte', django.db.models.expressions.CombinedExpression(models.F('debits_posted'), '+', models.F('debits_pending'))), _connector='OR'), name='wallet_never_below_zero'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "wallet"), _negated=True),
+                    (
+                        "credits_posted__gte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("debits_posted"), "+", models.F("debits_pending")
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="wallet_never_below_zero",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'wallet'), _negated=True), models.Q(('credits_pending__gte', 0), ('credits_posted__gte', 0), ('debits_pending__gte', 0), ('debits_posted__gte', 0)), _connector='OR'), name='wallet_columns_never_negative'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "wallet"), _negated=True),
+                    models.Q(
+                        ("credits_pending__gte", 0),
+                        ("credits_posted__gte", 0),
+                        ("debits_pending__gte", 0),
+                        ("debits_posted__gte", 0),
+                    ),
+                    _connector="OR",
+                ),
+                name="wallet_columns_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'wallet'), ('organization__isnull', False)), models.Q(models.Q(('kind', 'wallet'), _negated=True), ('organization__isnull', True)), _connector='OR'), name='wallet_has_an_organization'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "wallet"), ("organization__isnull", False)),
+                    models.Q(
+                        models.Q(("kind", "wallet"), _negated=True), ("organization__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="wallet_has_an_organization",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'wallet'), _negated=True), fields=('kind',), name='one_platform_account_of_a_kind'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "wallet"), _negated=True),
+                fields=("kind",),
+                name="one_platform_account_of_a_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.UniqueConstraint(fields=('organization', 'month'), name='invoice_month_once'),
+            model_name="invoice",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "month"), name="invoice_month_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['expires_at'], name='transfer_pending_expiry'),
+            model_name="transfer",
+            index=models.Index(
+                condition=models.Q(("state", "pending")),
+                fields=["expires_at"],
+                name="transfer_pending_expiry",
+            ),
         ),
         migrations.AddIndex(
-            model_name='transfer',
-            index=models.Index(condition=models.Q(('kind', 'usage'), _negated=True), fields=['credit_account', 'id'], name='transfer_credit_not_revenue'),
+            model_name="transfer",
+            index=models.Index(
+                condition=models.Q(("kind", "usage"), _negated=True),
+                fields=["credit_account", "id"],
+                name="transfer_credit_not_revenue",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(('held_nanos__gte', 0), ('amount_nanos__gte', 0)), name='transfer_amounts_never_negative'),
+            model_name="transfer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("held_nanos__gte", 0), ("amount_nanos__gte", 0)),
+                name="transfer_amounts_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'posted'), ('amount_nanos', 0), _connector='OR'), name='transfer_amount_only_when_posted'),
+            model_name="transfer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state", "posted"), ("amount_nanos", 0), _connector="OR"),
+                name="transfer_amount_only_when_posted",
+            ),
         ),
     ]

@@ -219,7 +219,7 @@ async def test_a_poisoned_item_fails_alone(organization: Organization, tmp_path:
     assert await UsageRecord.objects.acount() == 2
 
 
-def _fields(facts: UsageFacts) -> dict[str, object]:
+def _fields(facts: UsageFacts) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in facts.__struct_fields__}
 
 
@@ -248,13 +248,13 @@ async def test_a_database_that_does_not_answer_refuses_within_a_second_and_comes
     wallet = await sync_to_async(_wallet)(organization)
     async with _running(tmp_path) as commit:
         await commit.authorize(_authorization(wallet, 100))
-        assert commit._connection is not None
-        backend = commit._connection.info.backend_pid
+        assert commit._link is not None
+        backend = commit._link.batches.connection.info.backend_pid
         os.kill(backend, signal.SIGSTOP)
         try:
             with pytest.raises(LedgerUnavailable):
                 await asyncio.wait_for(commit.authorize(_authorization(wallet, 100)), 2)
-            await _until(lambda: commit._connection is None or commit.is_available)
+            await _until(lambda: commit._link is None or commit.is_available)
         finally:
             os.kill(backend, signal.SIGCONT)
         await _until(lambda: commit.is_available)
@@ -280,8 +280,8 @@ async def test_a_replay_that_breaks_off_is_taken_up_again(
     monkeypatch.setattr(careful, "capture", breaking)
     async with _running(tmp_path) as commit:
         # The connection that broke under the replay is found out by the next commit.
-        assert commit._connection is not None
-        await commit._connection.close()
+        assert commit._link is not None
+        commit._link.shut()
         with suppress(LedgerUnavailable):
             await commit.authorize(_authorization(wallet, 100))
         await _until_async(lambda: _state(hold.id), ("posted", 42))
@@ -333,8 +333,8 @@ async def test_a_hung_commit_whose_connection_is_gone_leaves_the_watch_alive(
 ) -> None:
     wallet = await sync_to_async(_wallet)(organization)
     async with _running(tmp_path) as commit:
-        assert commit._connection is not None
-        commit._connection.pgconn.finish()
+        assert commit._link is not None
+        commit._link.batches.close()
         commit._abandon_commit()
         commit._is_down = False
         with pytest.raises(LedgerUnavailable):
