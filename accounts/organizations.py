@@ -13,7 +13,7 @@ organization_created = Signal()
 
 
 def create(name: str, owner: User, **options: object) -> Organization:
-    """An organization with its owner and default project; `options` go to the signal's receivers."""
+    """An organization with its owner and default project. `options` go to the receivers."""
     with transaction.atomic():
         organization = Organization.objects.create(name=name, slug=_free_slug(name))
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)

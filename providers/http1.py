@@ -154,9 +154,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            if self.is_whole:
-                self._wake()  # what is wrong came after this request's answer
-            else:
+            # What is wrong may have come after this request's answer.
+            if not self._take_end():
                 self._fail(BadAnswer(type(error).__name__))
             self.close()
             return
@@ -179,6 +178,12 @@ class Connection(asyncio.Protocol):
             self._wake()
         else:
             self._fail(ConnectionBroke(str(error or "closed before the answer's end")))
+
+    def _take_end(self) -> bool:
+        """Whether the answer is whole; its reader then hears of it."""
+        if self.is_whole:
+            self._wake()
+        return self.is_whole
 
     # --- the parser's calls -------------------------------------------------------------------
 

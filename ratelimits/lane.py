@@ -88,7 +88,8 @@ class Lane(asyncio.Protocol):
     ) -> None:
         if not self._outgoing:
             self._loop.call_soon(self._flush)
-        self._outgoing.append(hiredis.pack_command(command))
+        # Its stub knows only tuples of one element.
+        self._outgoing.append(hiredis.pack_command(command))  # type: ignore[arg-type]
         self._pending.append((future, self._loop.time()))
 
     def _flush(self) -> None:

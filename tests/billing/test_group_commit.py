@@ -227,17 +227,19 @@ async def test_captures_while_the_database_is_away_are_spooled_and_replayed(
     organization: Organization, tmp_path: Path
 ) -> None:
     wallet = await sync_to_async(_wallet)(organization)
-    async with _proxied(await sync_to_async(_dsn)()) as proxy:
-        async with _running(tmp_path, proxy.dsn) as commit:
-            hold = await commit.authorize(_authorization(wallet, 100))
-            proxy.cut()
-            await asyncio.wait_for(commit.capture(_capture(hold, organization, 42)), 5)
-            with pytest.raises(LedgerUnavailable):
-                await asyncio.wait_for(commit.authorize(_authorization(wallet, 100)), 1)
-            assert await _state(hold.id) == ("pending", 0)
-            proxy.mend()
-            await _until(lambda: commit.is_available)
-            await _until_async(lambda: _state(hold.id), ("posted", 42))
+    async with (
+        _proxied(await sync_to_async(_dsn)()) as proxy,
+        _running(tmp_path, proxy.dsn) as commit,
+    ):
+        hold = await commit.authorize(_authorization(wallet, 100))
+        proxy.cut()
+        await asyncio.wait_for(commit.capture(_capture(hold, organization, 42)), 5)
+        with pytest.raises(LedgerUnavailable):
+            await asyncio.wait_for(commit.authorize(_authorization(wallet, 100)), 1)
+        assert await _state(hold.id) == ("pending", 0)
+        proxy.mend()
+        await _until(lambda: commit.is_available)
+        await _until_async(lambda: _state(hold.id), ("posted", 42))
     assert list((tmp_path / "spool").iterdir()) == []
     assert await UsageRecord.objects.acount() == 1
 
@@ -296,7 +298,7 @@ async def test_a_poisoned_line_in_the_spool_does_not_keep_the_ledger_away(
         holds = [await commit.authorize(_authorization(wallet, 100)) for _ in range(2)]
     items = [_capture(hold, organization, 10) for hold in holds]
     poisoned = Capture(
-        UsageFacts(**{**_fields(items[0].facts), "model": "nul\0"}),  # type: ignore[arg-type]
+        UsageFacts(**{**_fields(items[0].facts), "model": "nul\0"}),
         wallet.pk, 100, False, items[0].held_at,
     )  # fmt: skip
     Spool(tmp_path / "spool").write([poisoned, items[1]])
@@ -375,13 +377,13 @@ async def test_the_ledger_is_proven_after_random_traffic(
 
 async def _until(condition: object, seconds: float = 6) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # type: ignore[operator]
+        while not condition():  # type: ignore[operator]  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 async def _until_async(question: object, wanted: object, seconds: float = 6) -> None:
     async with asyncio.timeout(seconds):
-        while await question() != wanted:  # type: ignore[operator]
+        while await question() != wanted:  # type: ignore[operator]  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

@@ -81,7 +81,7 @@ def test_a_file_is_synced_before_it_has_its_name_and_the_folder_after(
         names.append([path.suffix for path in tmp_path.iterdir()])
         real(descriptor)
 
-    monkeypatch.setattr(spool.os, "fsync", watched)
+    monkeypatch.setattr(os, "fsync", watched)
     Spool(tmp_path).write([_capture()])
     assert names == [[".tmp"], [".jsonl"]]
 
@@ -103,7 +103,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(spool.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         Spool(tmp_path).write([_capture()])
     assert list(tmp_path.iterdir()) == []

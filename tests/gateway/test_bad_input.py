@@ -211,7 +211,8 @@ def test_steering_fields_are_not_passed_on_and_unknown_ones_are(
 
 def test_explicit_nulls_are_as_if_absent(wire: Wire) -> None:
     names = ("temperature", "n", "stop", "tools", "stream", "stream_options", "max_tokens", "user")
-    assert wire.chat(**dict.fromkeys(names)).status_code == 200
+    nulls: dict[str, Any] = dict.fromkeys(names)
+    assert wire.chat(**nulls).status_code == 200
 
 
 def test_a_preflight_is_answered_for_any_origin_without_credentials(wire: Wire) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -18,7 +19,8 @@ _numbers = itertools.count(os.getpid() * 1_000)
 
 def _limits(**fields: int | None) -> Limits:
     """Limits of an organization no other test uses."""
-    return Limits(next(_numbers), **{"requests_per_minute": 60, "tokens_per_minute": 600} | fields)
+    given: dict[str, Any] = {"requests_per_minute": 60, "tokens_per_minute": 600} | fields
+    return Limits(next(_numbers), **given)
 
 
 @pytest_asyncio.fixture
