@@ -102,15 +102,25 @@ class GatewayRequest(HttpRequest):
 def client_address(scope: dict[str, Any]) -> str:
     """Who is calling: the peer, or whoever the nearest untrusted hop before our own load
     balancers was. Without `TTONK_TRUSTED_PROXIES`, forwarded addresses are not believed."""
-    address = str((scope.get("client") or ("", 0))[0])
+    address = _bare(str((scope.get("client") or ("", 0))[0]))
     if not _TRUSTED:
         return address
     forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
     for hop in reversed(forwarded.split(",")):
         if not _is_trusted(address):
             break
-        address = hop.strip() or address
+        address = _bare(hop.strip()) or address
     return address
+
+
+def _bare(text: str) -> str:
+    """The address alone, of what servers and proxies write: `[v6]:port`, `v4:port`, and v4
+    inside v6, which allow-lists would otherwise not know again."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    return text.removeprefix("::ffff:") if "." in text else text
 
 
 def _is_trusted(address: str) -> bool:
