@@ -115,7 +115,12 @@ class Scene:
 
     async def complete(self, content: str = "two words", **fields: Any) -> None:
         body = {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
-        scope = {"method": "POST", "path": "/v1/chat/completions", "headers": [], "client": None}
+        scope: dict[str, Any] = {
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "headers": [],
+            "client": None,
+        }
         caller = self.caller
         request = GatewayRequest(scope, caller.receive, caller.send, self.services)
         principal = Principal(

@@ -1,5 +1,6 @@
 """The order in which a model's channels are tried."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_channel_that_failed_comes_last_until_it_has_cooled(
 ) -> None:
     first, second = _channel(1, 10), _channel(2, 20)
     model, now = _model(first, second), [100.0]
-    monkeypatch.setattr(catalog.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     first.health.fail()
     assert _order(model) == [2, 1]
     now[0] += 1.01
@@ -52,7 +53,7 @@ def test_a_channel_that_failed_comes_last_until_it_has_cooled(
 def test_failures_in_a_row_double_the_cooldown_up_to_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(catalog.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     health, seen = ChannelHealth(), []
     for _ in range(50):
         health.fail()
