@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from billing.batches import Capture, Hold
 from billing.pricing import PriceVersion, Rate
@@ -105,7 +106,7 @@ class Scene:
         self.watch = Watch(self.ledger, Counter())  # type: ignore[arg-type]
         self.services: Any = SimpleNamespace(
             ledger=self.ledger, limiter=self.limiter, counter=Counter(), upstream=self.upstream,
-            watch=self.watch, routes=SimpleNamespace(resolve=self._resolve),
+            watch=self.watch, options=settings.GATEWAY, routes=SimpleNamespace(resolve=self._resolve),
         )  # fmt: skip
         self.caller = Caller()
 
@@ -337,9 +338,9 @@ async def test_nothing_is_written_after_the_end(server: ScriptedUpstream) -> Non
 
 
 async def test_last_words_that_nobody_takes_do_not_hold_the_exchange_for_ever(
-    server: ScriptedUpstream, settings: Any
+    server: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.GATEWAY = {**settings.GATEWAY, "CLIENT_STALL_SECONDS": 0.1}
+    monkeypatch.setitem(settings.GATEWAY, "CLIENT_STALL_SECONDS", 0.1)
     scene = _scene(server, Script())
     real = scene.caller.send
 
