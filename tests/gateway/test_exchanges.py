@@ -105,8 +105,9 @@ class Scene:
         self.upstream = Upstream(Timeouts(2, 1 << 20, 1 << 20))
         self.watch = Watch(self.ledger, Counter())  # type: ignore[arg-type]
         self.services: Any = SimpleNamespace(
+            options=settings.GATEWAY,
             ledger=self.ledger, limiter=self.limiter, counter=Counter(), upstream=self.upstream,
-            watch=self.watch, options=settings.GATEWAY, routes=SimpleNamespace(resolve=self._resolve),
+            watch=self.watch, routes=SimpleNamespace(resolve=self._resolve),
         )  # fmt: skip
         self.caller = Caller()
 
