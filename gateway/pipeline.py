@@ -76,7 +76,7 @@ async def _admit(
     request: GatewayRequest, principal: Principal, chat: ChatRequest, services: Services
 ) -> int:
     """Take the request and its estimated tokens from the limits. Returns the tokens taken."""
-    if len(services.watch) >= settings.GATEWAY["IN_FLIGHT_MAX"]:
+    if len(services.watch) >= services.options["IN_FLIGHT_MAX"]:
         raise Overloaded
     estimate = chat.tokens_estimate
     decision = await services.limiter.reserve(principal.limits, tokens=estimate)

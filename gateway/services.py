@@ -34,7 +34,8 @@ class Services:
     """One per process. `start` waits for nothing that is down: `/readyz` tells what is missing."""
 
     def __init__(self) -> None:
-        options = settings.GATEWAY
+        # Read once: going through the settings costs the hot path as much as a limit does.
+        options = self.options = settings.GATEWAY
         self._dsn = settings.DATABASE_URL
         self.pool: psycopg_pool.AsyncConnectionPool[Any] = psycopg_pool.AsyncConnectionPool(
             self._dsn, min_size=1, max_size=4, open=False, timeout=0.8, max_waiting=1000,

@@ -1,7 +1,5 @@
 """Answers as streams: relayed as they come, charged before their end is shown."""
 
-from django.conf import settings
-
 from billing.ledger import LedgerUnavailable
 from billing.models import BillingReason
 from gateway import attempts, endings, pipeline
@@ -79,7 +77,7 @@ async def _carry(
     exchange: Exchange, channel: ChannelFacts, relay: Relay, services: Services
 ) -> None:
     """One attempt, from its request to the end of its stream."""
-    options = settings.GATEWAY
+    options = services.options
     data = pipeline.upstream_body(exchange, is_stream=True)
     exchange.wait_upstream(options["FIRST_TOKEN_TIMEOUT_SECONDS"])
     unsent = b""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from django.conf import settings
 
 from billing.models import BillingReason
 from gateway import attempts, endings, pipeline
@@ -72,14 +71,14 @@ async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) ->
     defaults = exchange.route.model.request_defaults
     is_stream = channel.dialect.must_stream({**exchange.chat.body, **defaults})
     data = pipeline.upstream_body(exchange, is_stream=is_stream)
-    exchange.wait_upstream(settings.GATEWAY["ANSWER_TIMEOUT_SECONDS"])
+    exchange.wait_upstream(services.options["ANSWER_TIMEOUT_SECONDS"])
     async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:
         if not is_stream:
             return await reply.json()
         whole = Aggregate()
         async for events in reply.events():
             whole.add(events)
-            exchange.wait_upstream(settings.GATEWAY["IDLE_TIMEOUT_SECONDS"])
+            exchange.wait_upstream(services.options["IDLE_TIMEOUT_SECONDS"])
         if not reply.is_done and not whole.is_finished:
             raise StreamDied("the stream ended without an end")
         return whole.body()
