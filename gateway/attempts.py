@@ -1,8 +1,14 @@
 """Trying the channels of a route, and what to do when a try, or the client, breaks off."""
 
 import asyncio
+import functools
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import msgspec
+from django.conf import settings
 
 from gateway.exchanges import Exchange, Interrupt, Interrupted
 from providers.catalog import ChannelFacts
@@ -77,3 +83,30 @@ async def watching_client(exchange: Exchange, *, delay_seconds: float) -> AsyncI
             handle.cancel()
         for task in tasks:
             task.cancel()
+
+
+def upstream_body(exchange: Exchange, *, is_stream: bool) -> bytes:
+    """The body for the exchange's channel, in its provider's dialect."""
+    channel, chat = exchange.channel, exchange.chat
+    assert channel is not None
+    body: dict[str, Any] = {**chat.body, **exchange.route.model.request_defaults}
+    body["model"] = channel.upstream_model
+    if exchange.output_tokens_limit is not None:
+        body["max_tokens"] = exchange.output_tokens_limit
+    if is_stream:
+        options = body.get("stream_options") or {}
+        body["stream"] = True
+        body["stream_options"] = {**options, "include_usage": True}
+    else:
+        body.pop("stream_options", None)
+        body["stream"] = False
+    return msgspec.json.encode(
+        channel.dialect.request(body, _tenant(exchange.principal.organization_id))
+    )
+
+
+@functools.lru_cache(maxsize=10_000)
+def _tenant(organization_id: int) -> str:
+    """An organization's name for providers: stable, and telling nothing."""
+    text = f"{settings.SECRET_KEY}:{organization_id}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

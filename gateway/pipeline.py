@@ -1,13 +1,7 @@
 """One chat completion, from a validated request to a durable charge."""
 
 import asyncio
-import functools
-import hashlib
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
-from django.conf import settings
 
 from billing import pricing
 from billing.batches import Authorization, Hold
@@ -139,30 +133,3 @@ def _current_task() -> "asyncio.Task[None]":
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-def upstream_body(exchange: Exchange, *, is_stream: bool) -> bytes:
-    """The body for the exchange's channel, in its provider's dialect."""
-    channel, chat = exchange.channel, exchange.chat
-    assert channel is not None
-    body: dict[str, Any] = {**chat.body, **exchange.route.model.request_defaults}
-    body["model"] = channel.upstream_model
-    if exchange.output_tokens_limit is not None:
-        body["max_tokens"] = exchange.output_tokens_limit
-    if is_stream:
-        options = body.get("stream_options") or {}
-        body["stream"] = True
-        body["stream_options"] = {**options, "include_usage": True}
-    else:
-        body.pop("stream_options", None)
-        body["stream"] = False
-    return msgspec.json.encode(
-        channel.dialect.request(body, _tenant(exchange.principal.organization_id))
-    )
-
-
-@functools.lru_cache(maxsize=10_000)
-def _tenant(organization_id: int) -> str:
-    """An organization's name for providers: stable, and telling nothing."""
-    text = f"{settings.SECRET_KEY}:{organization_id}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

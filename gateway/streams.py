@@ -2,7 +2,7 @@
 
 from billing.ledger import LedgerUnavailable
 from billing.models import BillingReason
-from gateway import attempts, endings, pipeline
+from gateway import attempts, endings
 from gateway.errors import InvalidKey, describe
 from gateway.exchanges import Exchange, Interrupt, Interrupted
 from gateway.metering import usage_object
@@ -78,7 +78,7 @@ async def _carry(
 ) -> None:
     """One attempt, from its request to the end of its stream."""
     options = services.options
-    data = pipeline.upstream_body(exchange, is_stream=True)
+    data = attempts.upstream_body(exchange, is_stream=True)
     exchange.wait_upstream(options["FIRST_TOKEN_TIMEOUT_SECONDS"])
     unsent = b""
     async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from billing.models import BillingReason
-from gateway import attempts, endings, pipeline
+from gateway import attempts, endings
 from gateway.errors import InvalidKey
 from gateway.exchanges import Exchange, Interrupt, Interrupted
 from gateway.metering import texts_of, usage_object
@@ -70,7 +70,7 @@ async def _first_answer(exchange: Exchange, services: Services) -> dict[str, Any
 async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) -> dict[str, Any]:
     defaults = exchange.route.model.request_defaults
     is_stream = channel.dialect.must_stream({**exchange.chat.body, **defaults})
-    data = pipeline.upstream_body(exchange, is_stream=is_stream)
+    data = attempts.upstream_body(exchange, is_stream=is_stream)
     exchange.wait_upstream(services.options["ANSWER_TIMEOUT_SECONDS"])
     async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:
         if not is_stream:

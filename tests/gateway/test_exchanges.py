@@ -12,7 +12,7 @@ from django.conf import settings
 
 from billing.batches import Capture, Hold
 from billing.pricing import PriceVersion, Rate
-from gateway import payload, pipeline
+from gateway import attempts, payload, pipeline
 from gateway.errors import InvalidKey
 from gateway.exchanges import Exchange, Interrupt
 from gateway.principals import Principal
@@ -242,7 +242,7 @@ async def test_a_mistake_of_ours_leaves_no_hold(
     def mistaken(*_: object, **__: object) -> bytes:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(pipeline, "upstream_body", mistaken)
+    monkeypatch.setattr(attempts, "upstream_body", mistaken)
     with pytest.raises(RuntimeError):
         await scene.complete()
     assert (scene.record.billing_reason, scene.record.charge_nanos) == ("gateway_lost", 0)

@@ -1,0 +1,115 @@
+"""HTTP/1.1 as the gateway takes it: uvicorn's httptools protocol, with bounds on a request's head.
+
+Bodies have their bounds in `gateway.requests`. A head that comes whole in one read, which is
+every honest one, costs no timer.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.errors import INVALID, ApiError
+
+HEADERS_MAX = 100
+HEAD_BYTES_MAX = 64 * 1024
+HEAD_SECONDS = 10.0
+
+_MALFORMED = ApiError(400, INVALID, "This is not an HTTP/1.1 request.", None, "malformed_request")
+_TOO_LARGE = ApiError(
+    431, INVALID,
+    f"The request's head exceeds {HEADERS_MAX} headers or {HEAD_BYTES_MAX:,} bytes.",
+    None, "head_too_large",
+)  # fmt: skip
+_TOO_SLOW = ApiError(
+    408, INVALID, "The request's head did not arrive in time.", None, "request_timeout"
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One client's connection. A head past a bound is answered in the envelope, and cut off."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._is_in_head = False
+        self._head_bytes = 0  # of the head being read; of whole reads, so never too few
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._refusal = _MALFORMED
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._cut_slow_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # What follows a refusal is of no interest, and must not be parsed.
+        if self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and not self.transport.is_closing():
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(_TOO_LARGE)
+            elif self._head_timer is None:
+                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._cut_slow_head)
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:
+            return  # a trailer, after a chunked body: nothing here reads any
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        if self._head_timer is not None:
+            self._stop_timer()
+        if len(self.headers) > HEADERS_MAX or (
+            self._head_bytes > HEAD_BYTES_MAX and self._measure() > HEAD_BYTES_MAX
+        ):
+            # The parser gives up at an exception, and the server then asks for the 400.
+            self._refusal = _TOO_LARGE
+            raise ValueError(_TOO_LARGE.message)
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0  # of the body
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The server calls this for whatever its parser does not take."""
+        self._refuse(self._refusal)
+
+    def _measure(self) -> int:
+        """The head's bytes, as it stood on the wire or a few less."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _cut_slow_head(self) -> None:
+        self._head_timer = None
+        self._refuse(_TOO_SLOW)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer and hang up. Where an earlier answer is still under way, only hang up."""
+        if self.transport.is_closing():
+            return
+        self._is_in_head = False
+        if self.cycle is None or self.cycle.response_complete:
+            body = error.envelope()
+            self.transport.write(
+                f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+                "content-type: application/json\r\nconnection: close\r\n"
+                f"content-length: {len(body)}\r\n\r\n".encode() + body
+            )
+        self.transport.close()
