@@ -124,6 +124,16 @@ def fold_deltas(limit: int = 10_000) -> int:
         return int(cursor.fetchone()[0])
 
 
+def has_settled_down(seconds: int = 15) -> bool:
+    """Whether the database has been up for `seconds`: after an outage gateways first extend and
+    replay what is theirs, so that a worker does not settle it for less."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_postmaster_start_time() < now() - make_interval(secs => %s)", (seconds,)
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def expire_due(limit: int = 500) -> int:
     """Settle holds whose gateway has stopped extending them. Returns how many.
 

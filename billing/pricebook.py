@@ -1,17 +1,23 @@
 """Prices as the database has them, in the form that pricing computes with."""
 
+import logging
 from collections.abc import Iterable
 
 from billing.pricing import PriceVersion, Rate
 from providers.models import Price, PriceRate
 
+log = logging.getLogger(__name__)
+
 
 def load() -> dict[int, list[PriceVersion]]:
-    """Every price version by model id, oldest first."""
+    """Every price version by model id, oldest first. One without a rate for all times and prompts
+    is left out: a request under it could not be priced."""
     out: dict[int, list[PriceVersion]] = {}
     for row in Price.objects.prefetch_related("rates").order_by("effective_at"):
         version = _version(row)
-        if version.rates:
+        if not any(rate.is_plain for rate in version.rates):
+            log.error("price %s holds not always and for every prompt: left out", row.pk)
+        else:
             out.setdefault(row.model_id, []).append(version)
     return out
 

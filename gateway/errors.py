@@ -43,6 +43,16 @@ class InvalidKey(GatewayError):
     code = "invalid_api_key"
 
 
+class TooManyWrongKeys(GatewayError):
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_wrong_keys"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("Too many unknown API keys from your address. Try again shortly.")
+        self.headers = [(b"retry-after", b"%d" % seconds)]
+
+
 class Forbidden(GatewayError):
     status = 403
     type = "permission_error"

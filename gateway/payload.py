@@ -24,10 +24,11 @@ MEDIA_TOKENS_MAX = 2**31
 _TEXT_PARTS = frozenset({"text", "refusal"})
 _IMAGE_PARTS = frozenset({"image_url", "input_audio"})
 OUTPUT_TOKENS_ESTIMATE = 1_000
-# Fields that would steer credentials or routing in clients' own libraries; never passed on.
+# Fields that would steer credentials or routing in clients' own libraries, or what the operator
+# pays for it; never passed on.
 FORBIDDEN = frozenset(
     {"api_base", "api_key", "api_version", "base_url", "organization", "extra_headers",
-     "extra_body", "extra_query", "custom_llm_provider", "user_id", "deployment_id"}
+     "extra_body", "extra_query", "custom_llm_provider", "user_id", "deployment_id", "service_tier"}
 )  # fmt: skip
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]

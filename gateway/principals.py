@@ -22,13 +22,15 @@ from psycopg.rows import dict_row
 
 from accounts import keys
 from billing.ledger import LedgerUnavailable
-from gateway.errors import Forbidden, InvalidKey
+from gateway.errors import Forbidden, InvalidKey, TooManyWrongKeys
 from ratelimits.buckets import Limits
 
 FRESH_SECONDS = 5.0
 STALE_SECONDS_MAX = 60.0
 LOOKUP_SECONDS = 0.9
 PRINCIPALS_MAX = 100_000
+STRANGERS_SECONDS = 10
+STRANGERS_MAX = 300
 _BEARER = re.compile(rb"(?i:bearer) +(\S{1,200}) *")
 _MISSING = (
     "You did not provide an API key. Send it as 'Authorization: Bearer ttonk_sk_…';"
@@ -118,6 +120,26 @@ WHERE k.digest = %s
 """
 
 
+class Strangers:
+    """Who keeps asking with well-formed keys that nobody has: each costs a query, and a flood of
+    them must not keep customers' keys from being looked up."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._since = time.monotonic()
+
+    def check(self, address: str) -> None:
+        """Raises `TooManyWrongKeys`."""
+        if time.monotonic() - self._since > STRANGERS_SECONDS:
+            self._counts, self._since = {}, time.monotonic()
+        if self._counts.get(address, 0) >= STRANGERS_MAX:
+            raise TooManyWrongKeys(STRANGERS_SECONDS)
+
+    def note(self, address: str) -> None:
+        if len(self._counts) < PRINCIPALS_MAX:
+            self._counts[address] = self._counts.get(address, 0) + 1
+
+
 class Principals:
     """The process's snapshots. `pool` is shared with other short reads."""
 
@@ -128,14 +150,22 @@ class Principals:
         # Digests by a quick keyed hash of the header, for headers seen and found well formed.
         self._digests: dict[bytes, str] = {}
         self._quick_key = os.urandom(16)
+        self._strangers = Strangers()
         # Counts what was forgotten: a snapshot read before that is not kept after it.
         self._epoch = 0
 
     async def resolve(self, authorization: bytes | None, address: str) -> Principal:
-        """Raises `InvalidKey`, `Forbidden` or `LedgerUnavailable`."""
+        """Raises `InvalidKey`, `Forbidden`, `TooManyWrongKeys` or `LedgerUnavailable`."""
         digest = self._digest(authorization)
         known = self._known.get(digest)
-        if known is None or time.monotonic() - known[1] > FRESH_SECONDS:
+        if known is None:
+            self._strangers.check(address)
+            try:
+                principal = await self._refresh(digest, None)
+            except InvalidKey:
+                self._strangers.note(address)
+                raise
+        elif time.monotonic() - known[1] > FRESH_SECONDS:
             principal = await self._refresh(digest, known)
         else:
             principal = known[0]

@@ -54,6 +54,8 @@ async def _first_stream(exchange: Exchange, services: Services) -> Relay:
                 await _carry(exchange, channel, relay, services)
         except (UpstreamFailed, StreamDied, Interrupted) as error:
             if exchange.first_token_at is not None:
+                if not isinstance(error, Interrupted):
+                    channel.health.fail()
                 raise  # the client has seen something
             failed = attempts.failure_of(error, channel)
             continue

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +31,13 @@ class ChannelHealth:
 
     failures: int = 0
     cools_until: float = 0.0
+    # Since this process knows the channel: how often it was tried, and what it failed of.
+    attempts: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
 
-    def fail(self) -> None:
+    def fail(self, kind: str = "stream_died") -> None:
         self.failures += 1
+        self.failed[kind] += 1
         seconds = min(0.5 * 2 ** min(self.failures, 10), COOLDOWN_SECONDS_MAX)
         self.cools_until = time.monotonic() + seconds
 

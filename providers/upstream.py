@@ -166,7 +166,9 @@ class Exchange:
                     return
         except (OSError, BadAnswer, BrokenStream) as error:
             raise StreamDied(type(error).__name__) from error
-        if decoder.rest:
+        if decoder.rest == b"data: " + DONE:
+            self._is_done = True
+        elif decoder.rest:
             raise StreamDied("the stream ended inside an event")
 
     @property

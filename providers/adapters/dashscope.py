@@ -13,13 +13,17 @@ from providers.adapters.dialect import (
 )
 from providers.usage import TokenUsage
 
+# What it does not know, and searches that the operator would pay for.
+_NOT_PASSED = ("reasoning_effort", "enable_search", "search_options")
+
 
 class DashScopeDialect:
     def request(self, body: Body, tenant: str) -> Body:
         body = {**body, "messages": developer_as_system(body["messages"])}
         completion_limit_as_max_tokens(body)
         body["enable_thinking"] = _thinks(body)
-        body.pop("reasoning_effort", None)
+        for name in _NOT_PASSED:
+            body.pop(name, None)
         if body["enable_thinking"] is None:
             del body["enable_thinking"]
         return body

@@ -38,6 +38,9 @@ def _top_up(organization, nanos: int) -> None:
     ledger.credit(Account.objects.get(organization=organization), nanos, kind=TransferKind.TOP_UP)
 
 
+_HAS_SETTLED_DOWN = ledger.has_settled_down
+
+
 def _spend(organization, nanos: int) -> None:
     wallet = Account.objects.get(organization=organization)
     ledger.debit(wallet, nanos, kind=TransferKind.ADJUSTMENT)
@@ -51,6 +54,30 @@ def test_every_scheduled_task_exists_and_its_message_expires() -> None:
     for entry in app.conf.beat_schedule.values():
         assert entry["task"] in app.tasks
         assert entry["options"]["expires"] <= entry["schedule"]
+
+
+@pytest.fixture
+def real_has_settled_down():
+    return _HAS_SETTLED_DOWN
+
+
+@pytest.fixture(autouse=True)
+def database_long_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite's database may have started a moment ago; one test is about that."""
+    monkeypatch.setattr(ledger, "has_settled_down", lambda: True)
+
+
+def test_expire_holds_waits_after_the_database_has_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger, "has_settled_down", lambda: False)
+    scenes.authorize(scenes.Request(scenes.make_organization()), hold_seconds=-1)
+    assert tasks.expire_holds() == 0
+
+
+def test_has_settled_down_knows_how_long_the_database_is_up(real_has_settled_down) -> None:
+    assert real_has_settled_down(0)
+    assert not real_has_settled_down(10**9)
 
 
 def test_expire_holds_releases_a_hold_whose_gateway_is_gone() -> None:
