@@ -8,7 +8,7 @@ wallet is updated once per batch instead of once per request.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -56,8 +56,8 @@ class GroupCommit:
         self._is_down = False
         self._committing_since: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.batches = 0
-        self.items = 0
+        # Told of every commit: how many items it had, and its seconds.
+        self.on_commit: Callable[[int, float], None] = lambda items, seconds: None
 
     async def start(self) -> None:
         """Begin committing. A database that is down is waited for; until then: unavailable."""
@@ -149,8 +149,6 @@ class GroupCommit:
         holds = self._authorizing = _take(self._authorizations, BATCH_MAX)
         captures = _take(self._captures, BATCH_MAX)
         progress, self._progress = self._progress, []
-        self.batches += 1
-        self.items += len(holds) + len(captures)
         try:
             await self._commit(
                 [entry for entry in holds if not entry[1].done()], captures, progress
@@ -228,7 +226,10 @@ class GroupCommit:
             calls.append(("save_progress", parameters))
         if not calls:
             return {}
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         rows = await self._link.batches.run(*calls)
+        self.on_commit(len(items) + len(ends), loop.time() - began_at)
         return {name: found for (name, _), found in zip(calls, rows, strict=True)}
 
     def _deliver_granted(self, entries: list[WaitingHold], rows: Rows) -> list[WaitingHold]:

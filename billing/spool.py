@@ -72,6 +72,12 @@ class Spool:
         self._sync_folder()
         self._bytes += len(data)
 
+    def count(self) -> tuple[int, int]:
+        """How many files wait for the database, and how many were set aside for the operator."""
+        names = os.listdir(self._folder)
+        waiting = sum(name.endswith(".jsonl") for name in names)
+        return waiting, sum(name.endswith(".refused") for name in names)
+
     def claim(self) -> list[SpooledBatch]:
         """Every file no other process is replaying, read whole."""
         out = []

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import hashlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -20,8 +21,11 @@ ATTEMPTS_MAX = 3
 def channels(exchange: Exchange) -> Iterator[ChannelFacts]:
     """The channels to try, each noted as the exchange's own before it is tried."""
     for channel in exchange.route.channels[:ATTEMPTS_MAX]:
+        if exchange.asked_at is None:
+            exchange.asked_at = time.monotonic()
         exchange.channel = channel
         exchange.attempts += 1
+        channel.health.attempts += 1
         # Nothing of a failed attempt is left in the next: not its end, not what it reported.
         exchange.is_ending, exchange.meter.reported = False, None
         yield channel
@@ -53,7 +57,7 @@ def failure_of(error: Exception, channel: ChannelFacts) -> UpstreamFailed:
         if error.failure is Failure.REJECTED:
             raise error
         failed = error
-    channel.health.fail()
+    channel.health.fail(failed.failure)
     return failed
 
 

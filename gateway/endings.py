@@ -1,8 +1,10 @@
 """Ending an exchange: usage, charge, capture, limits, in this order, once."""
 
 import logging
+import time
 from contextlib import suppress
 
+from billing.batches import UsageFacts
 from billing.ledger import LedgerUnavailable
 from billing.models import BillingReason
 from gateway import settlement
@@ -13,6 +15,12 @@ from providers.upstream import UpstreamFailed
 from providers.usage import TokenUsage
 
 log = logging.getLogger(__name__)
+
+_OUR_TROUBLE = {
+    BillingReason.UPSTREAM_FAILED,
+    BillingReason.UPSTREAM_DIED,
+    BillingReason.GATEWAY_LOST,
+}
 
 
 async def end(
@@ -25,6 +33,7 @@ async def end(
 ) -> tuple[TokenUsage, int]:
     """Settle durably. Returns the tokens and nanos charged. Raises `LedgerUnavailable` where
     the charge could be made durable nowhere."""
+    ending_at = time.monotonic()
     exchange.begin_ending()
     usage, is_estimated = await settlement.usage_of(exchange, reason, services.counter)
     if reason is BillingReason.COMPLETED and is_estimated:
@@ -36,8 +45,31 @@ async def end(
         exchange.principal.limits, reserved=exchange.tokens_reserved, used=usage.total
     )
     exchange.is_settled = True
-    await services.ledger.capture(settlement.capture_of(exchange, facts))
+    try:
+        await services.ledger.capture(settlement.capture_of(exchange, facts))
+    except LedgerUnavailable:
+        services.metrics.captures_lost += 1
+        raise
+    services.metrics.note_end(exchange, facts, ending_at, time.monotonic())
+    if facts.error_code and reason in _OUR_TROUBLE:
+        _report(exchange, facts)
     return usage, facts.charge_nanos
+
+
+def _report(exchange: Exchange, facts: UsageFacts) -> None:
+    """One line: which channel failed, of what, and nothing of the content."""
+    log.log(
+        logging.INFO if 400 <= facts.status < 500 else logging.WARNING,
+        "request failed",
+        extra={
+            "request_id": exchange.request.wire_id,
+            "model": facts.model,
+            "channel_id": facts.channel_id,
+            "failure": facts.error_code,
+            "status": facts.status,
+            "attempts": facts.attempts,
+        },
+    )
 
 
 async def end_failed(exchange: Exchange, services: Services, error: UpstreamFailed) -> None:

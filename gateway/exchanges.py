@@ -49,6 +49,8 @@ class Exchange:
     output_tokens_limit: int | None
     channel: ChannelFacts | None = None
     attempts: int = 0
+    # Monotonic, as are the other times here: when the first channel was turned to.
+    asked_at: float | None = None
     first_token_at: float | None = None
     # Monotonic; None while nothing upstream is being waited for.
     deadline: float | None = None

@@ -5,6 +5,7 @@ middleware cost a request five times what relaying it does. There is no request 
 per-request connection handling either: nothing on this path may use the ORM.
 """
 
+import asyncio
 import functools
 import gc
 import logging
@@ -13,11 +14,13 @@ from typing import Any
 
 import msgspec
 from django.urls import ResolverMatch, get_resolver
+from structlog import contextvars
 
-from gateway import errors, payload
+from gateway import errors, exposition, payload
 from gateway.replies import Reply, rate_headers
 from gateway.requests import ClientGone, GatewayRequest, client_address
 from gateway.services import Services
+from providers.upstream import UpstreamFailed
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ class GatewayHandler:
             path = scope["path"]
             if path.startswith("/v1/") or path == "/v1":
                 await self._serve(scope, receive, send)
+            elif path == "/metrics" and exposition.is_allowed(scope):
+                await exposition.answer(self.services, send)
             elif path in ("/healthz", "/readyz"):
                 await self._tell_health(GatewayRequest(scope, receive, send, self.services))
             else:
@@ -55,6 +60,8 @@ class GatewayHandler:
 
     async def _serve(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         request = GatewayRequest(scope, receive, send, self.services)
+        # Every line logged on the way says whose it is.
+        contextvars.bind_contextvars(request_id=request.wire_id)
         try:
             match = _resolve(request.path)
             await match.func(request, *match.args, **match.kwargs)
@@ -67,6 +74,11 @@ class GatewayHandler:
 
     async def _answer_error(self, request: GatewayRequest, error: Exception) -> None:
         described = errors.describe(error)
+        self.services.metrics.errors[described.status, described.code or described.type] += 1
+        is_told = isinstance(error, UpstreamFailed) or described.code == "internal_error"
+        if described.status >= 500 and not is_told:
+            extra = {"failure": described.code, "status": described.status}
+            log.warning("request failed", extra=extra)
         if request.client.is_started:
             log.error("%s failed after its answer had begun", request.wire_id, exc_info=error)
             await request.client.end_stream(b"data: " + described.envelope() + b"\n\n")
@@ -92,6 +104,7 @@ class GatewayHandler:
             if message["type"] == "lifespan.startup":
                 payload.parse(b'{"model":"m","messages":[{"role":"user","content":"warm up"}]}')
                 await self.services.start()
+                sharing = asyncio.create_task(exposition.share_forever(self.services))
                 # What is loaded now stays: collecting garbage need not look at it again.
                 gc.collect()
                 gc.freeze()
@@ -99,5 +112,7 @@ class GatewayHandler:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.services.stop()
+                sharing.cancel()
+                await asyncio.gather(sharing, return_exceptions=True)
                 await send({"type": "lifespan.shutdown.complete"})
                 return

@@ -74,6 +74,7 @@ async def _admit(
         raise Overloaded
     estimate = chat.tokens_estimate
     decision = await services.limiter.reserve(principal.limits, tokens=estimate)
+    services.metrics.note_decision(decision)
     request.decision = decision
     request.client.add_headers(rate_headers(decision))
     if not decision.is_allowed:

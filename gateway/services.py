@@ -15,6 +15,7 @@ from billing.group_commit import GroupCommit
 from billing.spool import Spool
 from gateway.counting import TokenCounter
 from gateway.exchanges import Interrupt
+from gateway.metrics import Metrics
 from gateway.principals import Principals
 from gateway.routes import Routes
 from gateway.watch import Watch
@@ -42,9 +43,10 @@ class Services:
             kwargs={"autocommit": True, "connect_timeout": 3,
                     "options": "-c statement_timeout=2s -c timezone=UTC"},
         )  # fmt: skip
+        self.spool = Spool(Path(options["SPOOL_DIR"]))
         self.ledger = GroupCommit(
             self._dsn,
-            Spool(Path(options["SPOOL_DIR"])),
+            self.spool,
             hold_seconds=options["HOLD_SECONDS"],
             authorize_timeout_seconds=options["AUTHORIZE_TIMEOUT_SECONDS"],
         )
@@ -60,6 +62,8 @@ class Services:
                 event_bytes_max=options["EVENT_BYTES_MAX"],
             )
         )
+        self.metrics = Metrics()
+        self.ledger.on_commit = self.metrics.note_commit
         self.counter = TokenCounter()
         self.routes = Routes()
         self.principals = Principals(self.pool)

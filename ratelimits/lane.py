@@ -46,6 +46,7 @@ class Lane(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._is_ready = False
         self._tasks: list[asyncio.Task[None]] = []
+        self.breaks = 0
         self.on_ready: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -123,6 +124,7 @@ class Lane(asyncio.Protocol):
 
     def _break(self, why: str) -> None:
         if self._is_ready:
+            self.breaks += 1
             log.warning("Redis lane broken: %s", why)
         self._is_ready = False
         transport, self._transport = self._transport, None

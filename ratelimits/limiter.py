@@ -18,6 +18,8 @@ class Limiter:
         self.lane = Lane(url, SCRIPT, timeout_seconds=timeout_seconds)
         self.lane.on_ready = self._settle_local
         self._local = LocalShare(max(processes, 1))
+        # How many decisions this process made by itself, Redis being away.
+        self.local_decisions = 0
 
     async def start(self) -> None:
         await self.lane.start()
@@ -39,6 +41,7 @@ class Limiter:
         try:
             reply = await self._run(costs, forced=False)
         except LaneDown:
+            self.local_decisions += 1
             reply = self._local.take(costs)
         else:
             self._local.remember(costs, reply)

@@ -10,6 +10,8 @@ from typing import Any
 import dj_database_url
 import environ
 
+from config import logging as log_config
+
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 env = environ.Env()
 
@@ -169,13 +171,20 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A wake-up that waited longer than its period is worthless: the next one does the same work.
 CELERY_TASK_DEFAULT_QUEUE = "ttonk"
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
-}
+# The worker logs as everything else does.
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# JSON lines, or "text" for a reader.
+LOGGING: dict[str, Any] = log_config.configure(
+    is_json=env.str("TTONK_LOG_FORMAT", default="json") != "text",
+    level=env.str("LOG_LEVEL", default="INFO"),
+)
+
+# Whoever sends it may read /metrics from anywhere; without one, only this machine may.
+METRICS_TOKEN: str = env.str("TTONK_METRICS_TOKEN", default="")
+# 0 is off: a worker then answers no HTTP at all.
+WORKER_METRICS_PORT: int = env.int("TTONK_WORKER_METRICS_PORT", default=0)
+WORKER_METRICS_HOST: str = env.str("TTONK_WORKER_METRICS_HOST", default="127.0.0.1")
 
 # --- ttonkapi's own -----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ for _name, _value in folder.environment(_data).items():
 os.environ.setdefault("DATABASE_URL", "postgres://ttonkapi@127.0.0.1:1/ttonkapi")
 # A stranger goes on at once; the mail with the link lies in the data folder.
 os.environ.setdefault("TTONK_EMAIL_VERIFICATION", "optional")
+os.environ.setdefault("TTONK_LOG_FORMAT", "text")
 os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],*")
 
 from .base import *  # noqa: E402, F403

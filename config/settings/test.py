@@ -20,6 +20,7 @@ os.environ["REDIS_URL"] = urlunsplit(
     urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{REDIS_NUMBER}")
 )
 # Fixed, so that what a test stores reads the same in every process of the run.
+os.environ["TTONK_LOG_FORMAT"] = "text"
 os.environ["SECRET_KEY"] = "for the test suite only, and nowhere else"
 os.environ["TTONK_KEY_PEPPER"] = "for the test suite only, and nowhere else"
 os.environ["TTONK_ENCRYPTION_KEYS"] = "dGVzdHMgb25seSB0ZXN0cyBvbmx5IHRlc3RzIG9ubHk="

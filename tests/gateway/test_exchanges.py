@@ -15,6 +15,7 @@ from billing.pricing import PriceVersion, Rate
 from gateway import attempts, payload, pipeline
 from gateway.errors import InvalidKey
 from gateway.exchanges import Exchange, Interrupt
+from gateway.metrics import Metrics
 from gateway.principals import Principal
 from gateway.requests import ClientGone, GatewayRequest
 from gateway.routes import Route
@@ -107,7 +108,7 @@ class Scene:
         self.services: Any = SimpleNamespace(
             options=settings.GATEWAY,
             ledger=self.ledger, limiter=self.limiter, counter=Counter(), upstream=self.upstream,
-            watch=self.watch, routes=SimpleNamespace(resolve=self._resolve),
+            watch=self.watch, metrics=Metrics(), routes=SimpleNamespace(resolve=self._resolve),
         )  # fmt: skip
         self.caller = Caller()
 
