@@ -1,7 +1,7 @@
 # Two commands: `make run` starts the product, `make test` checks it. Both need Python 3.11+ only.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench screenshots lock stores stores-stop clean
+.PHONY: help run cluster test lint bench screenshots lock stores stores-stop clean
 # Each step waits for the one before it: they share one environment.
 .NOTPARALLEL:
 
@@ -18,6 +18,7 @@ STEP := sh .ci/step
 
 help:
 	@echo "make run     start everything on http://127.0.0.1:8000 (PORT=…, TTONK_DATA=… for a second copy)"
+	@echo "make cluster production's topology on one machine: two gateways behind HAProxy, worker, beat"
 	@echo "make test    lint, types, import contracts and the whole suite"
 	@echo "make lint    only the first three"
 	@echo "make bench   how fast all of it is on this machine, in four minutes"
@@ -28,6 +29,10 @@ help:
 
 run: $(VENV)/.installed-local
 	@exec $(BIN)/python -m config.launcher run
+
+# Production's topology on one machine. While it runs: python -m config.launcher cluster restart
+cluster: $(VENV)/.installed-local
+	@exec $(BIN)/python -m config.launcher cluster
 
 stores: $(VENV)/.installed-local
 	@$(BIN)/python -m config.launcher stores

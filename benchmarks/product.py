@@ -23,6 +23,7 @@ import msgspec
 
 from benchmarks import kernel
 from benchmarks.load import Job, Result
+from config import serve
 from config.launcher import folder, ports
 from config.launcher.supervisor import Child, Supervisor
 
@@ -71,9 +72,8 @@ def running(data: Path, organizations: int) -> Iterator[Product]:
         environment = os.environ | {"TTONK_BASE_URL": f"http://127.0.0.1:{port}"}
         supervisor = Supervisor(environment, folder.PROJECT, lambda _: None, print)
         try:
-            child = Child(
-                "gateway", gateway_command(port), data / "logs" / "gateway.log", DRAIN_SECONDS
-            )
+            command = serve.command(port, drain_seconds=10)  # as `make run` starts it
+            child = Child("gateway", command, data / "logs" / "gateway.log", DRAIN_SECONDS)
             supervisor.start(child)
             assert child.process is not None
             kernel.pin(child.process.pid, gateway_core)
@@ -86,14 +86,6 @@ def running(data: Path, organizations: int) -> Iterator[Product]:
                 )
         finally:
             supervisor.drain(("gateway",), lambda: False)
-
-
-def gateway_command(port: int) -> list[str]:
-    """As `make run` starts it."""
-    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-    command += ["--no-server-header", "--timeout-keep-alive", "75"]
-    return [*command, "--timeout-graceful-shutdown", "10"]
 
 
 def prove() -> dict[str, Any]:

@@ -6,25 +6,30 @@ every honest one, costs no timer.
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from gateway.errors import INVALID, ApiError
 
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_SECONDS = 10.0
 
-_MALFORMED = ApiError(400, INVALID, "This is not an HTTP/1.1 request.", None, "malformed_request")
-_TOO_LARGE = ApiError(
-    431, INVALID,
+
+class Refusal(NamedTuple):
+    """Why a head is not taken, as the envelope says it."""
+
+    status: int
+    code: str
+    message: str
+
+
+_MALFORMED = Refusal(400, "malformed_request", "This is not an HTTP/1.1 request.")
+_TOO_LARGE = Refusal(
+    431,
+    "head_too_large",
     f"The request's head exceeds {HEADERS_MAX} headers or {HEAD_BYTES_MAX:,} bytes.",
-    None, "head_too_large",
-)  # fmt: skip
-_TOO_SLOW = ApiError(
-    408, INVALID, "The request's head did not arrive in time.", None, "request_timeout"
 )
+_TOO_SLOW = Refusal(408, "request_timeout", "The request's head did not arrive in time.")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -100,16 +105,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _refuse(self, error: ApiError) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer and hang up. Where an earlier answer is still under way, only hang up."""
         if self.transport.is_closing():
             return
         self._is_in_head = False
         if self.cycle is None or self.cycle.response_complete:
-            body = error.envelope()
+            status, code, message = refusal
+            # The server chooses its protocol before it loads Django, which the errors need.
+            from gateway.errors import INVALID, ApiError
+
+            body = ApiError(status, INVALID, message, None, code).envelope()
             self.transport.write(
-                f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
                 "content-type: application/json\r\nconnection: close\r\n"
-                f"content-length: {len(body)}\r\n\r\n".encode() + body
+                f"content-length: {len(body)}\r\n\r\n".encode()
+                + body
             )
         self.transport.close()

@@ -18,6 +18,7 @@ import psycopg
 import redis
 from psycopg import sql
 
+from config import serve
 from config.launcher import ports
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -58,11 +59,9 @@ class Stack:
 
     def start_another_gateway(self, name: str, base_url: str) -> None:
         """One more gateway on the same stores; returns once it is ready."""
-        port = str(urlsplit(base_url).port)
-        command = ["uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", port]
-        command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-        command += ["--no-server-header", "--no-proxy-headers"]
-        command += ["--timeout-graceful-shutdown", str(int(DRAIN_SECONDS))]
+        port = urlsplit(base_url).port
+        assert port is not None
+        command = serve.command(port, drain_seconds=DRAIN_SECONDS)
         self._start(name, command, self.gateway_environment)
         self._wait_until_ready(name, base_url)
 
@@ -70,7 +69,8 @@ class Stack:
         """A Celery worker with beat inside it; call it from the tests that wait for tasks."""
         if "worker" not in self.processes:
             schedule = str(self.folder / "beat-schedule")
-            command = ["celery", "-A", "config", "worker", "--pool", "solo", "-B", "-s", schedule]
+            celery = [sys.executable, "-m", "celery"]
+            command = [*celery, "-A", "config", "worker", "--pool", "solo", "-B", "-s", schedule]
             self._start("worker", command)
 
     def stop(self, name: str) -> None:
@@ -94,7 +94,7 @@ class Stack:
     def _start(self, name: str, command: list[str], changes: dict[str, str] | None = None) -> None:
         with (self.folder / f"{name}.log").open("ab") as output:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                command,
                 env=self.environment | (changes or {}),
                 cwd=PROJECT,
                 stdin=subprocess.DEVNULL,

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.launcher import folder, postgres, programs, run, stores, tools, valkey
+from config.launcher import cluster, folder, postgres, programs, run, stores, tools, valkey
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m config.launcher", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("run", help="everything, until Ctrl-C")
+    clustering = actions.add_parser("cluster", help="two gateways behind a load balancer")
+    clustering.add_argument("what", nargs="?", choices=("run", "restart"), default="run")
     keeping = actions.add_parser("stores", help="only PostgreSQL and Valkey, in the background")
     keeping.add_argument("what", nargs="?", choices=("start", "stop", "status"), default="start")
     executing = actions.add_parser("exec", help="one command with the stores up and the URLs set")
@@ -36,6 +38,8 @@ def main() -> int:
         if chosen.action == "tools":
             tools.ensure()
             return 0
+        if chosen.action == "cluster":
+            return cluster.restart() if chosen.what == "restart" else cluster.run()
         return run.run()
     except (postgres.Failed, valkey.Failed, programs.Missing, tools.Absent) as error:
         print(f"ttonkapi: {error}", file=sys.stderr)

@@ -84,10 +84,14 @@ def stop_unused(data: Path) -> bool:
 
 
 def running(data: Path) -> bool:
-    """Whether every private server on record is up."""
-    known = _known(data)
-    servers = [known[name] for name in ("postgres", "valkey") if name in known]
+    """Whether every private server on record is up; False where there is none."""
+    servers = _servers(data)
     return bool(servers) and all(processes.alive(server["process"]) for server in servers)
+
+
+def died(data: Path) -> bool:
+    """Whether a private server on record is down. Yours, by URL, are not ours to watch."""
+    return not all(processes.alive(server["process"]) for server in _servers(data))
 
 
 def _ensure_postgres(data: Path, password: str, started: list[str]) -> postgres.Server:
@@ -119,6 +123,11 @@ def _ensure_valkey(data: Path, password: str, started: list[str]) -> valkey.Serv
 def _port(data: Path, name: str) -> int | None:
     port: int | None = _known(data).get("ports", {}).get(name)
     return port
+
+
+def _servers(data: Path) -> list[Any]:
+    known = _known(data)
+    return [known[name] for name in ("postgres", "valkey") if name in known]
 
 
 def _known(data: Path) -> dict[str, Any]:

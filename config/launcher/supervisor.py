@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from config.launcher import processes
@@ -40,22 +41,26 @@ class Child:
     command: list[str]
     log: Path
     drain_seconds: float
+    # What it is told beyond what all are told, and the signal that asks it to finish.
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_signal: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     deaths: int = 0
     began_at: float = 0.0
     restart_at: float = 0.0
+    is_leaving: bool = False
 
     def start(self, environment: dict[str, str], folder: Path) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
-                env=environment,
+                env=environment | self.environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # the terminal's Ctrl-C goes to the launcher only
-                preexec_fn=_end_with_parent if _libc else None,
+                preexec_fn=partial(_end_with_parent, self.stop_signal) if _libc else None,
             )
         self.began_at = time.monotonic()
 
@@ -97,7 +102,7 @@ class Supervisor:
     def tend(self) -> None:
         """Restart what has died, once its wait is over. Raises `GaveUp`."""
         for child in self.children:
-            if child.running():
+            if child.is_leaving or child.running():
                 continue
             if child.process is not None:
                 status = child.process.returncode
@@ -114,7 +119,8 @@ class Supervisor:
         chosen = [child for child in self.children if child.name in names and child.running()]
         for child in chosen:
             assert child.process is not None
-            child.process.terminate()
+            child.is_leaving = True
+            child.process.send_signal(child.stop_signal)
         for child in chosen:
             assert child.process is not None
             deadline = time.monotonic() + child.drain_seconds
@@ -150,7 +156,7 @@ def _end_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(sign: signal.Signals) -> None:
     """Should the launcher be killed, the system tells its children (second to the pid records)."""
     if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _libc.prctl(_PR_SET_PDEATHSIG, sign)

@@ -55,13 +55,18 @@ def ensure() -> None:
     except Absent:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise
-        for command in (["update", "-q"], ["install", "-qy", "chromium"]):
-            subprocess.run(
-                ["apt-get", *command],
-                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-                stdin=subprocess.DEVNULL,
-                timeout=INSTALL_SECONDS,
-                check=True,
-            )
+        install("chromium")
         chromium = find_chromium()
     print(f"chromium: {chromium}", flush=True)
+
+
+def install(package: str) -> None:
+    """A Debian package. Only for root."""
+    for command in (["update", "-q"], ["install", "-qy", package]):
+        subprocess.run(
+            ["apt-get", *command],
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            timeout=INSTALL_SECONDS,
+            check=True,
+        )
