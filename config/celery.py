@@ -3,12 +3,21 @@
 import os
 
 from celery import Celery
+from celery.signals import worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
 app = Celery("ttonkapi")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def _serve_metrics(**_: object) -> None:
+    # Not before: the settings must not be read while this module is imported.
+    from config import worker_metrics
+
+    worker_metrics.serve()
 
 
 def _every(task: str, seconds: float) -> dict[str, object]:

@@ -1,0 +1,45 @@
+"""How far the workers are behind, and what the platform lost: read at a scrape."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+_TIMEOUT = "SET LOCAL statement_timeout = '5s'"
+_READ = """
+SELECT
+    (SELECT coalesce(sum(debits_posted - credits_posted), 0) FROM (
+        SELECT debits_posted, credits_posted FROM billing_account WHERE kind = 'operator_loss'
+        UNION ALL
+        SELECT debits_posted, credits_posted FROM billing_accountdelta
+        WHERE kind = 'operator_loss') AS side)::bigint,
+    (SELECT count(*) FROM billing_accountdelta),
+    pending.all_of_them, pending.overdue, pending.overdue_seconds,
+    (SELECT coalesce(extract(epoch FROM now() - min(charged_at)), 0)::float8
+     FROM billing_usagerecord WHERE xid >= (SELECT max(xid) FROM billing_rollupwatermark))
+FROM (
+    SELECT count(*) AS all_of_them, count(*) FILTER (WHERE expires_at < now()) AS overdue,
+        coalesce(extract(epoch FROM now() - min(expires_at) FILTER (WHERE expires_at < now())), 0)
+            ::float8 AS overdue_seconds
+    FROM billing_transfer WHERE state = 'pending'
+) AS pending
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """One moment of the platform."""
+
+    operator_loss_nanos: int
+    deltas_unfolded: int
+    holds_pending: int
+    holds_overdue: int
+    hold_overdue_seconds: float  # the oldest one's
+    rollup_lag_seconds: float  # the age of the oldest record that no page shows yet
+
+
+def read() -> Gauges:
+    """Raises Django's `DatabaseError` where the database does not answer within seconds."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_TIMEOUT)
+        cursor.execute(_READ)
+        return Gauges(*cursor.fetchone())
