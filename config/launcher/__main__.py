@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ def main() -> int:
     executing.add_argument("command", nargs=argparse.REMAINDER)
     actions.add_parser("tools", help="what only the checks need: Node and Chromium")
     chosen = parser.parse_args()
+    _allow_many_files()
     try:
         if chosen.action == "stores":
             return _stores(chosen.what)
@@ -44,6 +46,13 @@ def main() -> int:
     except (postgres.Failed, valkey.Failed, programs.Missing, tools.Absent) as error:
         print(f"ttonkapi: {error}", file=sys.stderr)
         return 1
+
+
+def _allow_many_files() -> None:
+    """A connection is an open file, and a gateway has one for each client and each upstream; what
+    we start inherits the limit. Ordinary users begin with 1,024 and may raise it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stores(what: str) -> int:
