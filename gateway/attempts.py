@@ -4,8 +4,8 @@ import asyncio
 import functools
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -61,32 +61,17 @@ def failure_of(error: Exception, channel: ChannelFacts) -> UpstreamFailed:
     return failed
 
 
-@asynccontextmanager
-async def watching_client(exchange: Exchange, *, delay_seconds: float) -> AsyncIterator[None]:
-    """Inside, a client that hangs up interrupts the exchange. Short exchanges end before
-    `delay_seconds` and never pay for the watcher."""
-
-    async def watch() -> None:
-        while True:
-            message = await exchange.request.receive()
-            if message["type"] == "http.disconnect":
-                exchange.interrupt(Interrupt.CLIENT_GONE)
-                return
-
-    tasks: list[asyncio.Task[None]] = []
-    loop = asyncio.get_running_loop()
-    if delay_seconds:
-        handle = loop.call_later(delay_seconds, lambda: tasks.append(loop.create_task(watch())))
-    else:
-        handle = None
-        tasks.append(loop.create_task(watch()))
+@contextmanager
+def hearing_client(exchange: Exchange, *, at_once: bool) -> Iterator[None]:
+    """Inside, a client that hangs up interrupts the exchange. Where not `at_once`, it is listened
+    to from the watch's next walk on: most exchanges have ended by then, and pay nothing."""
+    exchange.may_listen = True
+    if at_once:
+        exchange.listen()
     try:
         yield
     finally:
-        if handle is not None:
-            handle.cancel()
-        for task in tasks:
-            task.cancel()
+        exchange.stop_listening()
 
 
 def upstream_body(exchange: Exchange, *, is_stream: bool) -> bytes:

@@ -61,6 +61,10 @@ class Exchange:
     last_write_at: float = field(default_factory=time.monotonic)
     prompt_tokens_counted: int | None = None
 
+    # Whether a client that hangs up interrupts it, and the task that hears so.
+    may_listen: bool = False
+    listener: "asyncio.Task[None] | None" = None
+
     @property
     def client(self) -> Client:
         return self.request.client
@@ -75,6 +79,23 @@ class Exchange:
 
     def note_first_token(self) -> None:
         self.first_token_at = time.monotonic()
+
+    def listen(self) -> None:
+        """From now on, a client that hangs up interrupts the exchange, where it may."""
+        if self.may_listen and self.listener is None:
+            self.listener = asyncio.create_task(self._hear())
+
+    async def _hear(self) -> None:
+        while True:
+            message = await self.request.receive()
+            if message["type"] == "http.disconnect":
+                self.interrupt(Interrupt.CLIENT_GONE)
+                return
+
+    def stop_listening(self) -> None:
+        self.may_listen = False
+        if self.listener is not None:
+            self.listener.cancel()
 
     def interrupt(self, reason: Interrupt) -> None:
         """Stop the exchange's task at its next wait, once, unless it is already ending."""

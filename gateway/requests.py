@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import time
 import uuid
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ _TRUSTED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text, strict=False) for text in settings.GATEWAY["TRUSTED_PROXIES"]
 )
 PROVIDER_HEADER = b"x-ttonk-provider"
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class ClientGone(Exception):
@@ -62,6 +64,12 @@ class GatewayRequest(HttpRequest):
         return "req_" + self.request_id.hex
 
     @property
+    def traceparent(self) -> str:
+        """The caller's trace (W3C Trace Context), where it sent one that is well formed."""
+        sent = self.raw_headers.get(b"traceparent")
+        return sent.decode() if sent is not None and _TRACEPARENT.fullmatch(sent) else ""
+
+    @property
     def address(self) -> str:
         """The caller's address, as `client_address` has it."""
         return client_address(self.scope)
@@ -81,44 +89,48 @@ class GatewayRequest(HttpRequest):
         declared = self.raw_headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:19]) > bytes_max:
             raise PayloadTooLarge(bytes_max)
-        parts, size = [], 0
-        with _Deadline(self.services.options["BODY_TIMEOUT_SECONDS"]):
-            while True:
-                message = await self.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part = message.get("body", b"")
-                size += len(part)
-                if size > bytes_max:
-                    raise PayloadTooLarge(bytes_max)
-                parts.append(part)
-                if not message.get("more_body"):
-                    return b"".join(parts) if len(parts) > 1 else part
-
-
-class _Deadline:
-    """As `asyncio.timeout`, raising `BodyTimeout`, at a fifth of what that costs a request whose
-    body is already here."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._is_late = False
-
-    def __enter__(self) -> None:
-        self._task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._expire)
-
-    def _expire(self) -> None:
-        self._is_late = True
-        assert self._task is not None
-        self._task.cancel()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._timer.cancel()
-        if self._is_late and kind is asyncio.CancelledError and self._task is not None:
-            self._task.uncancel()
+        task = asyncio.current_task()
+        assert task is not None
+        reading = Reading(task, self.services.options["BODY_TIMEOUT_SECONDS"])
+        self.services.watch.readings.add(reading)
+        try:
+            return await self._read_parts(bytes_max)
+        except asyncio.CancelledError:
+            if not reading.is_late:
+                raise
+            task.uncancel()
             raise BodyTimeout from None
+        finally:
+            self.services.watch.readings.discard(reading)
+
+    async def _read_parts(self, bytes_max: int) -> bytes:
+        parts, size = [], 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > bytes_max:
+                raise PayloadTooLarge(bytes_max)
+            parts.append(part)
+            if not message.get("more_body"):
+                return b"".join(parts) if len(parts) > 1 else bytes(part)
+
+
+class Reading:
+    """A task that reads a body, which the watch cancels when it is late."""
+
+    __slots__ = ("is_late", "task", "until")
+
+    def __init__(self, task: "asyncio.Task[Any]", seconds: float) -> None:
+        self.task = task
+        self.until = time.monotonic() + seconds
+        self.is_late = False
+
+    def give_up(self) -> None:
+        self.is_late = True
+        self.task.cancel()
 
 
 def client_address(scope: dict[str, Any]) -> str:

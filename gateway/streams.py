@@ -19,7 +19,7 @@ async def answer(exchange: Exchange, services: Services) -> None:
     Raises only while nothing has been sent, so that the error can still have a status.
     """
     try:
-        async with attempts.watching_client(exchange, delay_seconds=0):
+        with attempts.hearing_client(exchange, at_once=True):
             relay = await _first_stream(exchange, services)
     except Interrupted as error:
         await _end_interrupted(exchange, services, error)
@@ -83,7 +83,8 @@ async def _carry(
     data = attempts.upstream_body(exchange, is_stream=True)
     exchange.wait_upstream(options["FIRST_TOKEN_TIMEOUT_SECONDS"])
     unsent = b""
-    async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:
+    request = exchange.request
+    async with services.upstream.send(channel, data, request.wire_id, request.traceparent) as reply:
         async for events in reply.events():
             translated, texts = relay.translate(events)
             unsent += translated

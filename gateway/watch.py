@@ -11,6 +11,7 @@ from billing.group_commit import GroupCommit
 from gateway import settlement
 from gateway.counting import TokenCounter
 from gateway.exchanges import Exchange, Interrupt
+from gateway.requests import Reading
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Watch:
         self._ledger = ledger
         self._counter = counter
         self._exchanges: set[Exchange] = set()
+        self.readings: set[Reading] = set()
         self._task: asyncio.Task[None] | None = None
         self._saved_at = 0.0
         self._writes: set[asyncio.Task[None]] = set()
@@ -59,7 +61,11 @@ class Watch:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
             try:
+                for reading in list(self.readings):
+                    if now > reading.until:
+                        reading.give_up()
                 for exchange in list(self._exchanges):
+                    exchange.listen()
                     self._look_at(exchange, now)
                 if now - self._saved_at >= PROGRESS_SECONDS:
                     self._saved_at = now

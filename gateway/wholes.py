@@ -16,14 +16,11 @@ from gateway.services import Services
 from providers.catalog import ChannelFacts
 from providers.upstream import Failure, StreamDied, UpstreamFailed
 
-# A client that hangs up is noticed after this long at the latest; most answers are shorter.
-WATCH_AFTER_SECONDS = 0.25
-
 
 async def answer(exchange: Exchange, services: Services) -> None:
     """Relay one whole answer. Raises `UpstreamFailed` where no channel brought one (settled)."""
     try:
-        async with attempts.watching_client(exchange, delay_seconds=WATCH_AFTER_SECONDS):
+        with attempts.hearing_client(exchange, at_once=False):
             body = await _first_answer(exchange, services)
     except Interrupted as error:
         reason, code = BillingReason.CLIENT_GONE_EARLY, error.reason.value
@@ -72,7 +69,8 @@ async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) ->
     is_stream = channel.dialect.must_stream({**exchange.chat.body, **defaults})
     data = attempts.upstream_body(exchange, is_stream=is_stream)
     exchange.wait_upstream(services.options["ANSWER_TIMEOUT_SECONDS"])
-    async with services.upstream.send(channel, data, exchange.request.wire_id) as reply:
+    request = exchange.request
+    async with services.upstream.send(channel, data, request.wire_id, request.traceparent) as reply:
         if not is_stream:
             return await reply.json()
         whole = Aggregate()

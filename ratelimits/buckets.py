@@ -74,4 +74,6 @@ class Decision:
 
 
 def tightest(levels: list[Level]) -> Level | None:
-    return min(levels, key=lambda level: level.remaining) if levels else None
+    if len(levels) < 2:
+        return levels[0] if levels else None
+    return min(levels, key=lambda level: level.remaining)

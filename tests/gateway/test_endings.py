@@ -267,3 +267,26 @@ def _newest(wire: Wire) -> str:
         row = connection.execute("SELECT id FROM billing_transfer ORDER BY id DESC").fetchone()
     assert row is not None
     return str(row[0].hex)
+
+
+_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        (_TRACE, _TRACE),
+        (_TRACE + "-more", None),
+        (_TRACE.upper(), None),
+        ("00-" + "0" * 32 + "-00f067aa0ba902b7-01", None),
+        ("nonsense", None),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_callers_trace_goes_upstream_where_it_is_one(
+    wire: Wire, model_server: ScriptedUpstream, sent: str, passed: str | None, is_stream: bool
+) -> None:
+    headers = {**wire.headers(), "traceparent": sent}
+    body = body_of(Script(), stream=is_stream)
+    assert wire.http.post("/v1/chat/completions", json=body, headers=headers).is_success
+    assert model_server.received[-1].headers.get("traceparent") == passed

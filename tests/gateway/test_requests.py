@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import BodyTimeout, PayloadTooLarge
 from gateway.requests import ClientGone, GatewayRequest
+from gateway.watch import Watch
 
 
 def _request(*messages: dict[str, Any], headers: Any = (), seconds: float = 5) -> GatewayRequest:
@@ -24,7 +25,9 @@ def _request(*messages: dict[str, Any], headers: Any = (), seconds: float = 5) -
         raise AssertionError("nothing is to be sent")
 
     scope = {"method": "POST", "path": "/v1/chat/completions", "headers": list(headers)}
-    services: Any = SimpleNamespace(options={"BODY_TIMEOUT_SECONDS": seconds})
+    watch = Watch(None, None)  # type: ignore[arg-type]
+    watch.start()
+    services: Any = SimpleNamespace(options={"BODY_TIMEOUT_SECONDS": seconds}, watch=watch)
     return GatewayRequest(scope, receive, send, services)
 
 
