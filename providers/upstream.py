@@ -78,33 +78,37 @@ class Upstream:
         if self._pool is not None:
             self._pool.close()
 
-    def send(self, channel: ChannelFacts, body: bytes, request_id: str) -> "Exchange":
+    def send(
+        self, channel: ChannelFacts, body: bytes, request_id: str, traceparent: str = ""
+    ) -> "Exchange":
         """One POST to the channel, to be entered as a context. Leaving it closes the connection
-        where the answer was not read to its end, so that the upstream stops."""
+        where the answer was not read to its end, so that the upstream stops. `traceparent` goes
+        along where there is one, and must be well formed."""
         assert self._pool is not None
-        return Exchange(self._pool, self._limits, channel, body, request_id)
+        head = f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n"
+        if traceparent:
+            head += f"traceparent: {traceparent}\r\n"
+        return Exchange(self._pool, self._limits, channel, head, body)
 
 
 class Exchange:
     """One request and its answer."""
 
     def __init__(
-        self, pool: Pool, limits: Timeouts, channel: ChannelFacts, body: bytes, request_id: str
+        self, pool: Pool, limits: Timeouts, channel: ChannelFacts, head: str, body: bytes
     ) -> None:
         self._pool = pool
         self._limits = limits
         self._channel = channel
+        self._head = head
         self._body = body
-        self._request_id = request_id
         self._connection: Connection | None = None
         self._is_done = False
 
     async def __aenter__(self) -> Self:
-        head = f"X-Request-Id: {self._request_id}\r\nContent-Length: {len(self._body)}\r\n\r\n"
+        head = f"{self._head}\r\n".encode()
         try:
-            self._connection = await self._pool.send(
-                self._channel.target, head.encode(), self._body
-            )
+            self._connection = await self._pool.send(self._channel.target, head, self._body)
             if self._connection.status != 200:
                 await self._raise_for_status(self._connection)
             if self._connection.headers.get(b"content-encoding", b"identity") != b"identity":
