@@ -162,9 +162,14 @@ class Lane(asyncio.Protocol):
         """Every tick: break a lane whose oldest reply is late, rebuild a broken one."""
         while True:
             if self._is_ready:
-                await asyncio.sleep(self._timeout_seconds / 5)
-                late = self._loop.time() - self._timeout_seconds
-                if self._pending and self._pending[0][1] < late:
+                tick = self._timeout_seconds / 5
+                woken_at = self._loop.time() + tick
+                await asyncio.sleep(tick)
+                now = self._loop.time()
+                is_late = bool(self._pending) and self._pending[0][1] < now - self._timeout_seconds
+                # Where this process itself was too busy to wake in time, the reply may be waiting
+                # to be read: the next tick tells.
+                if is_late and now - woken_at < tick:
                     self._break("no answer in time")
                 continue
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -128,3 +129,11 @@ async def test_a_redis_that_does_not_answer_is_given_up_in_time(limiter: Limiter
     await lonely.stop()
     server.close()
     assert decision.is_allowed
+
+
+async def test_a_process_too_busy_to_read_does_not_blame_redis(limiter: Limiter) -> None:
+    reply = limiter.lane.run([], [0])
+    await asyncio.sleep(0)  # the command leaves
+    time.sleep(0.7)  # noqa: ASYNC251  (longer than the lane's timeout, with the loop blocked)
+    await asyncio.wait_for(reply, 1)
+    assert limiter.lane.is_ready
