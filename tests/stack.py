@@ -123,7 +123,7 @@ def build(
     """A migrated and seeded product whose gateway answers. `name` names its database, `changes`
     are in the environment of all its processes."""
     outer = urlsplit(os.environ["DATABASE_URL"])
-    _create_database(urlunsplit(outer), name)
+    create_database(urlunsplit(outer), name)
     redis_path = f"/{REDIS_NUMBER_FIRST + number}"
     redis_url = urlunsplit(urlsplit(os.environ["REDIS_URL"])._replace(path=redis_path))
     redis.Redis.from_url(redis_url).flushdb()
@@ -150,7 +150,7 @@ def build(
     return stack
 
 
-def _create_database(server_url: str, name: str) -> None:
+def create_database(server_url: str, name: str) -> None:
     with psycopg.connect(server_url, autocommit=True) as connection:
         quoted = sql.Identifier(name)
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(quoted))
