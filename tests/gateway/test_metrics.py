@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from config import worker_metrics
 from gateway import definitions, exposition
 from gateway.metrics import Histogram
 from tests.gateway.wire import Wire
@@ -177,8 +178,22 @@ def test_a_process_that_is_gone_leaves_its_counts_and_no_state(
     assert "ttonk_gateway_processes 1.0" in text
 
 
+_KNOWN = (
+    {f"{name}_total" for name in definitions.COUNTERS}
+    | {*definitions.GAUGES, *worker_metrics.GAUGES, *definitions.HISTOGRAMS}
+    | {f"{name}_bucket" for name in definitions.HISTOGRAMS}
+)
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "grafana/dashboards/ttonkapi.json"])
+def test_alerts_and_dashboard_ask_for_what_there_is(file: str) -> None:
+    text = (Path(__file__).parents[2] / "docker" / file).read_text()
+    asked = set(re.findall(r"\bttonk_[a-z_]+", text))
+    assert asked
+    assert asked <= _KNOWN
+
+
 def test_every_metric_is_in_the_operators_handbook() -> None:
     handbook = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     named = set(re.findall(r"`(ttonk_[a-z_]+)`", handbook))
-    counters = {f"{name}_total" for name in definitions.COUNTERS}
-    assert {*counters, *definitions.GAUGES, *definitions.HISTOGRAMS} <= named
+    assert {name for name in _KNOWN if not name.endswith("_bucket")} <= named
