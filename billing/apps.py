@@ -6,4 +6,4 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import onboarding  # noqa: F401  (connects to accounts' signals)
+        from billing import checks, onboarding  # noqa: F401  (they register themselves)
