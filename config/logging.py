@@ -61,11 +61,17 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
         )
         super().__init__(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *plain],
-            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(), _drop_colours],
         )
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+
+def _drop_colours(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The server's messages come a second time, for terminals."""
+    line.pop("color_message", None)
+    return line
 
 
 def configure(*, is_json: bool, level: str) -> dict[str, Any]:
@@ -94,6 +100,9 @@ def configure(*, is_json: bool, level: str) -> dict[str, Any]:
             # A line per request that went well is for no one to read.
             "uvicorn.access": {"handlers": [], "propagate": False},
             "aiohttp.access": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.beat": {"level": "WARNING"},
             "django": bare,
             "django.server": bare,
             "httpx": {"level": "WARNING"},

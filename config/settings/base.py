@@ -171,9 +171,6 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A wake-up that waited longer than its period is worthless: the next one does the same work.
 CELERY_TASK_DEFAULT_QUEUE = "ttonk"
 
-# The worker logs as everything else does.
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-
 # JSON lines, or "text" for a reader.
 LOGGING: dict[str, Any] = log_config.configure(
     is_json=env.str("TTONK_LOG_FORMAT", default="json") != "text",
