@@ -19,8 +19,8 @@ STEP := sh .ci/step
 help:
 	@echo "make run     start everything on http://127.0.0.1:8000 (PORT=…, TTONK_DATA=… for a second copy)"
 	@echo "make cluster production's topology on one machine: two gateways behind HAProxy, worker, beat"
-	@echo "make test    lint, types, import contracts and the whole suite"
-	@echo "make lint    only the first three"
+	@echo "make test    lint, types, import contracts, docker/ and the whole suite"
+	@echo "make lint    all of it but the suite"
 	@echo "make bench   how fast all of it is on this machine, in four minutes"
 	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
 	@echo "make screenshots  every page as a picture, in screenshots/"
@@ -45,6 +45,7 @@ lint: $(VENV)/.installed-dev
 	@$(STEP) "ruff format --check" $(BIN)/ruff format --check .
 	@$(STEP) "mypy" $(BIN)/mypy
 	@$(STEP) "import contracts" $(BIN)/lint-imports
+	@$(STEP) "container and cluster files" sh .ci/manifests
 
 # The URLs must exist before pytest-django reads the settings, hence the launcher around pytest.
 # Browser tests run in a process of their own: Playwright's event loop would meet asyncio's.
