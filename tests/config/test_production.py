@@ -89,3 +89,15 @@ def test_the_check_passes_a_durable_database_and_refuses_one_that_is_not() -> No
             (error,) = run_checks(tags=["database"], databases=["default"])
             assert error.id == "billing.E003"
             assert value in error.msg
+
+
+def test_migrate_refuses_a_database_that_may_lose_what_it_acknowledged() -> None:
+    environment = os.environ | {
+        "PGOPTIONS": "-c synchronous_commit=off", "DJANGO_SETTINGS_MODULE": "config.settings.test",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--plan"],
+        env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "billing.E003" in done.stderr
