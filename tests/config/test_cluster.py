@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import pytest
 
-from config.launcher import balancer, folder, ports, processes
+from config.launcher import balancer, folder, ports, processes, tools
 from tests import stack as stacks
 from tests.journeys.books import Books, until
 from tests.journeys.callers import Caller, Stream, price, request_id
@@ -202,3 +202,12 @@ def test_a_killed_gateway_is_out_of_service_within_two_seconds_and_comes_back(
 def test_the_balancer_tells_nobody_outside_the_figures(cluster: Cluster) -> None:
     assert httpx.get(f"{cluster.stack.base_url}/metrics", trust_env=False).status_code == 404
     assert httpx.get(f"{cluster.stack.base_url}/readyz", trust_env=False).status_code == 200
+
+
+def test_a_machine_without_the_balancer_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(balancer, "_on_disk", lambda: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(tools.Absent, match="apt-get install haproxy"):
+        balancer.find()
