@@ -7,7 +7,10 @@ vocabulary: a published yardstick, the same for every model. See docs/decisions/
 
 import asyncio
 import logging
+import os
 import re
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -42,7 +45,12 @@ class TokenCounter:
             return estimate(texts)
         self._waiting += 1
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                1,
+                mp_context=get_context("spawn"),
+                initializer=_die_with,
+                initargs=(os.getpid(),),
+            )
         pool, loop = self._pool, asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -58,6 +66,17 @@ class TokenCounter:
     def stop(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _die_with(parent: int) -> None:
+    """The tokenizer's process must not outlive a gateway that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 _encoding = None

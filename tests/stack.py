@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -85,7 +86,7 @@ class Stack:
     def kill(self, name: str) -> None:
         """As a crash does: no signal handler, no last words."""
         process = self.processes.pop(name)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # a worker's beat is a process of its own
         process.wait()
 
     def log(self, name: str) -> str:
@@ -100,6 +101,7 @@ class Stack:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def _wait_until_ready(self, name: str, base_url: str) -> None:

@@ -1,7 +1,11 @@
 """Counting tokens in a process of its own: right where it can be, an estimate where not."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,3 +58,38 @@ async def test_whatever_goes_wrong_there_is_a_number(
 
     monkeypatch.setattr(counting, "_count", broken)  # which cannot be sent to a process
     assert await counter.count(["hello world"]) == estimate(["hello world"])
+
+
+_PARENT = """
+import asyncio, multiprocessing
+from gateway.counting import TokenCounter
+
+async def main():
+    counter = TokenCounter()
+    await counter.count(["two words"])
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_the_tokenizer_does_not_outlive_a_gateway_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}/cmdline").exists() and time.monotonic() < deadline:
+        if not Path(f"/proc/{child}/cmdline").read_bytes():
+            return  # dead, and not yet reaped
+        time.sleep(0.1)
+    assert not Path(f"/proc/{child}").exists()
