@@ -173,7 +173,6 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 _decode = msgspec.json.Decoder().decode
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
-_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])', re.DOTALL)
 
 
 def parse(data: bytes) -> ChatRequest:
@@ -196,16 +195,19 @@ def parse(data: bytes) -> ChatRequest:
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    if data.count(b"{") + data.count(b"[") > DEPTH_MAX and _depth(data) > DEPTH_MAX:
-        raise InvalidRequest(f"The JSON body is nested deeper than {DEPTH_MAX} levels.")
+    too_deep = InvalidRequest(f"The JSON body is nested deeper than {DEPTH_MAX} levels.")
     try:
         body = _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise too_deep from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise InvalidRequest(
             f"The request body is not valid JSON: {_reason(error)}.", code="invalid_json"
         ) from None
     if not isinstance(body, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_json")
+    if data.count(b"{") + data.count(b"[") > DEPTH_MAX and _is_too_deep(body):
+        raise too_deep
     return body
 
 
@@ -215,19 +217,19 @@ def _reason(error: Exception) -> str:
     return str(error).split(" - at ")[0].removeprefix("JSON is malformed: ")
 
 
-def _depth(data: bytes) -> int:
-    """The deepest nesting, brackets inside strings not counted."""
-    depth = deepest = 0
-    for match in _BRACKETS.finditer(data):
-        if match[1]:
-            depth += 1
-            if depth > deepest:
-                deepest = depth
-                if deepest > DEPTH_MAX:
-                    break
-        elif match[2]:
-            depth -= 1
-    return deepest
+def _is_too_deep(value: Any) -> bool:
+    """Whether containers nest deeper than the bound. Level by level, so texts cost nothing."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_nul(value: Any, path: str) -> None:
