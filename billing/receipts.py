@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing import pricing
+from billing import pricebook, pricing
 from billing.models import UsageRecord
-from providers.models import Price
 from providers.usage import TokenUsage
 
 _CLASSES: tuple[tuple[str, str | Promise], ...] = (
@@ -83,21 +82,4 @@ def make(record: UsageRecord) -> Receipt:
 
 def version(price_id: int | None) -> pricing.PriceVersion | None:
     """The price as it is charged by; None where no price has this id."""
-    row = Price.objects.filter(pk=price_id or 0).prefetch_related("rates").first()
-    if row is None:
-        return None
-    rates = tuple(
-        pricing.Rate(
-            context_tokens_min=one.context_tokens_min,
-            weekdays=one.weekdays,
-            start_minute=one.start_minute,
-            end_minute=one.end_minute,
-            input_nanos=one.input_nanos,
-            cached_input_nanos=one.cached_input_nanos,
-            cache_write_nanos=one.cache_write_nanos,
-            output_nanos=one.output_nanos,
-            reasoning_output_nanos=one.reasoning_output_nanos,
-        )
-        for one in row.rates.all()
-    )
-    return pricing.PriceVersion(row.pk, row.effective_at, rates)
+    return pricebook.versions([price_id]).get(price_id) if price_id else None
