@@ -35,8 +35,3 @@ def loss_of(request_id: uuid.UUID) -> uuid.UUID:
 
 def late_of(request_id: uuid.UUID) -> uuid.UUID:
     return uuid.UUID(int=request_id.int | LATE)
-
-
-def request_of(transfer_id: uuid.UUID) -> uuid.UUID:
-    """The request a usage transfer belongs to."""
-    return uuid.UUID(int=transfer_id.int & ~_LOW_BITS)
