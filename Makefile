@@ -1,7 +1,7 @@
 # Two commands: `make run` starts the product, `make test` checks it. Both need Python 3.11+ only.
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint bench screenshots lock stores stores-stop clean
+.PHONY: help run cluster test lint bench faults screenshots lock stores stores-stop clean
 # Each step waits for the one before it: they share one environment.
 .NOTPARALLEL:
 
@@ -22,6 +22,7 @@ help:
 	@echo "make test    lint, types, import contracts, docker/ and the whole suite"
 	@echo "make lint    all of it but the suite"
 	@echo "make bench   how fast all of it is on this machine, in four minutes"
+	@echo "make faults  break every part of it under load and check every nano, in 40 minutes"
 	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
 	@echo "make screenshots  every page as a picture, in screenshots/"
 	@echo "make lock    resolve requirements/*.in again into the locked *.txt"
@@ -56,6 +57,11 @@ test: lint
 
 bench: $(VENV)/.installed-local
 	@$(BIN)/python -m benchmarks
+
+# SEED=… breaks the same things in the same order again.
+SEED ?= 1
+faults: $(VENV)/.installed-dev
+	@$(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m tests.faults --seed $(SEED)
 
 # Every page at two widths and in both themes, for looking at.
 screenshots: $(VENV)/.installed-dev
