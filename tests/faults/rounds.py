@@ -25,7 +25,9 @@ class Effort(Enum):
 Run = Callable[[Effort, int], list[Verdict]]
 
 # In the order they are run. Each is `tests/faults/NAME.py`.
-ROUNDS: list[str] = []
+ROUNDS: list[str] = [
+    "kills",
+]
 
 
 def load(name: str) -> Run:
