@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 
 from billing import pricebook
 from billing.pricing import PriceVersion
+from gateway.errors import Overloaded
 from gateway.principals import Principal
 from providers import catalog
 from providers.catalog import Catalog, ChannelFacts, ModelFacts, ModelNotFound
@@ -38,13 +39,24 @@ class Routes:
         return catalog.load(self.catalog), pricebook.load()
 
     def resolve(self, name: str, principal: Principal, at: datetime) -> Route:
-        """The route for a request that starts `at`. Raises `ModelNotFound` or `Forbidden`."""
-        model = self.catalog.get(name)
-        principal.check_model(name)
+        """The route for a request that starts `at`. Raises as `find` does."""
+        model = self.find(name, principal)
         price = self.price(model, at)
         if price is None:
             raise ModelNotFound(name)
         return Route(model, price, model.ordered_channels(), at)
+
+    def find(self, name: str, principal: Principal) -> ModelFacts:
+        """The model of this name. Raises `ModelNotFound` or `Forbidden`, and `Overloaded` until
+        the catalog has been read once: of what is not known yet nothing is said."""
+        self._check_loaded()
+        model = self.catalog.get(name)
+        principal.check_model(name)
+        return model
+
+    def _check_loaded(self) -> None:
+        if not self.is_loaded:
+            raise Overloaded("The service is starting. Try again shortly.")
 
     def price(self, model: ModelFacts, at: datetime) -> PriceVersion | None:
         """The version in force: the latest whose date has come."""
@@ -53,7 +65,8 @@ class Routes:
         return versions[index - 1] if index else None
 
     def visible(self, principal: Principal) -> list[ModelFacts]:
-        """The models this caller may name."""
+        """The models this caller may name. Raises `Overloaded` as `find` does."""
+        self._check_loaded()
         allowed = principal.allowed_models
         return [
             model for model in self.catalog.models.values() if not allowed or model.name in allowed

@@ -99,8 +99,7 @@ class ModelDetail(GatewayView):
     """`GET /v1/models/{id}`."""
 
     async def get(self, request: GatewayRequest, principal: Principal, name: str) -> None:
-        model = request.services.routes.catalog.get(name)
-        principal.check_model(name)
+        model = request.services.routes.find(name, principal)
         await self._reply(request, principal, _model(model))
 
 
