@@ -69,7 +69,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     def prompt(self) -> str:
         """The user message that asks for this behaviour."""
-        return f"{MARK} {msgspec.json.encode(self).decode()}"
+        # With spaces, so that it is counted as a text of words is.
+        return f"{MARK} {msgspec.json.format(msgspec.json.encode(self), indent=0).decode()}"
 
 
 def read_prompt(text: str) -> Script | None:

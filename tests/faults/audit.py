@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.faults.clients import MODEL, Seen
 from tests.journeys.books import Books
-from tests.journeys.callers import count, counted_prompt, price
+from tests.journeys.callers import count, price
 from tests.scripts import PROMPT_TOKENS, pieces_of, usage_of
 from tests.upstream import Received
 
@@ -157,32 +157,41 @@ def _check(found: Audit, one: Seen, calls: list[Received], entry: Booked) -> Non
         found.wrong.append(f"{what} charged {charge} as {reason}, not one of {some}")
 
 
+def _counts(text: str) -> set[int]:
+    """Our own count, and the estimate for where the tokenizer cannot be waited for: four bytes
+    a token (docs/decisions/0003). A process just started by a busy machine needs it."""
+    return {count(text), len(text.encode()) // 4}
+
+
+def _prompt_counts(text: str) -> set[int]:
+    """Three more tokens frame the message, and the answer."""
+    return {tokens + 6 for tokens in _counts(text)}
+
+
 def _allowed(reason: str, one: Seen, call: Received) -> set[int]:
     """Nanos that the endings' table allows, by what the upstream sent."""
     if reason in _FREE:
         return {0}
     pieces, _ = pieces_of(call.script, call.body)
     usage = usage_of(call.script, call.body)
-    whole = "".join(pieces)
+    prompts = _prompt_counts(one.prompt)
     if reason in _COMPLETE:
-        if usage is None:
-            return {price(MODEL, counted_prompt(one.prompt), count(whole))}
-        return {price(MODEL, PROMPT_TOKENS, usage["completion_tokens"])}
+        if usage is not None:
+            return {price(MODEL, PROMPT_TOKENS, usage["completion_tokens"])}
+        return {price(MODEL, p, n) for p in prompts for n in _counts("".join(pieces))}
     # Broken off: the prompt, and no more pieces than were sent. The first event is the role.
     sent = len(pieces) if call.finished_at else min(call.events_sent, len(pieces))
-    prompt = counted_prompt(one.prompt)
     numbers = range(min(len(one.texts), sent), sent + 1)
-    counted = [count("".join(pieces[:number])) for number in numbers]
-    allowed = {price(MODEL, prompt, tokens) for tokens in counted}
+    counted = {n for number in numbers for n in _counts("".join(pieces[:number]))}
+    allowed = {price(MODEL, p, n) for p in prompts for n in counted}
     if usage is not None:
         # Its report had come when the client went, but not all of the text had gone out.
-        allowed |= {
-            price(MODEL, PROMPT_TOKENS, min(n, usage["completion_tokens"])) for n in counted
-        }
+        reported = usage["completion_tokens"]
+        allowed |= {price(MODEL, PROMPT_TOKENS, min(n, reported)) for n in counted}
     if reason == "gateway_lost":
         # What was saved last: at most what its client has got, where that was reading.
         most = len(one.texts) if one.is_attentive and one.wish.is_stream else sent
-        allowed |= {0, *(price(MODEL, prompt, number) for number in range(1, most + 1))}
+        allowed |= {0, *(price(MODEL, p, n) for p in prompts for n in range(1, most + 1))}
     elif not one.texts:
         allowed.add(0)
     return allowed

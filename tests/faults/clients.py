@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.journeys.callers import payload
-from tests.scripts import Script
+from tests.scripts import Ending, Script
 
 MODEL = "qwen-plus"
 ANSWER_SECONDS = 60.0
@@ -104,7 +104,8 @@ def mixed(rng: random.Random, tag: str) -> Wish:
 def _broken(rng: random.Random, tag: str) -> Script:
     if rng.random() < 0.5:
         return Script(tag=tag, status=rng.choice((429, 500, 503)), raw="no")
-    ending = rng.choice(("reset", "close", "error", "garbage"))
+    endings: tuple[Ending, ...] = ("reset", "close", "error", "garbage")
+    ending = rng.choice(endings)
     return Script(tag=tag, chunks=20, gap_ms=10, ending=ending, cut_after=rng.randint(0, 15))
 
 
@@ -148,16 +149,18 @@ class Load:
     async def _be_client(self, http: aiohttp.ClientSession, number: int) -> None:
         rng = random.Random(f"{self._seed}-{number}")
         customers = sorted(self._keys)
-        asked = 0
+        asked, refused = 0, ""
         while not self._enough.is_set():
             asked += 1
             wish = self._choose(rng, f"c{number}-{asked}")
             seen = Seen(customers[(number + asked) % len(customers)], wish)
-            url = rng.choice(self._urls)
+            url = rng.choice([url for url in self._urls if url != refused] or self._urls)
             self.seen.append(seen)
             await ask(http, url, self._keys[seen.customer], seen)
             await asyncio.sleep(rng.random() * self._pause_seconds)
-            if not seen.status:
+            # As behind a balancer: whoever does not answer is left out of the next choice.
+            refused = "" if seen.status else url
+            if refused:
                 await asyncio.sleep(BACKOFF_SECONDS)
 
 
