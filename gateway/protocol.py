@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_SECONDS = 10.0
+# The parser also takes 0.9, which has no headers, and 2.0, which is not this protocol at all.
+_VERSIONS = frozenset({"1.0", "1.1"})
 
 
 class Refusal(NamedTuple):
@@ -81,6 +83,8 @@ class BoundedProtocol(HttpToolsProtocol):
             # The parser gives up at an exception, and the server then asks for the 400.
             self._refusal = _TOO_LARGE
             raise ValueError(_TOO_LARGE.message)
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise ValueError(_MALFORMED.message)
         self._head_bytes = 0
         super().on_headers_complete()
 

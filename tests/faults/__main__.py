@@ -13,6 +13,8 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+import django
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.test")
 
 from benchmarks import goals, kernel
@@ -24,6 +26,7 @@ BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
 
 def main() -> int:
     chosen = _arguments()
+    django.setup()
     effort = Effort.SHORT if chosen.short else Effort.FULL
     verdicts: list[Verdict] = []
     took: dict[str, float] = {}

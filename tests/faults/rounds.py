@@ -27,6 +27,7 @@ Run = Callable[[Effort, int], list[Verdict]]
 # In the order they are run. Each is `tests/faults/NAME.py`.
 ROUNDS: list[str] = [
     "kills",
+    "malformed",
 ]
 
 

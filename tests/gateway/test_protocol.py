@@ -59,9 +59,11 @@ def _post(*headers: bytes, body: bytes = b"") -> bytes:
         b"GET /v1/models HTTP/1.1\nHost: localhost\n\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET /v1/models HTTP/9.9\r\n" + HOST + b"\r\n",
+        b"GET /v1/models HTTP/2.0\r\n" + HOST + b"\r\n",
+        b"GET /v1/models\r\n" + HOST + b"\r\n",
     ],
     ids=["CL+TE", "TE+CL", "two CL", "negative CL", "obs-fold", "space before colon", "NUL",
-         "bare LF", "TLS", "unknown version"],
+         "bare LF", "TLS", "unknown version", "2.0", "no version"],
 )  # fmt: skip
 def test_a_request_that_two_servers_could_read_differently_is_400(
     stack: Stack, request_bytes: bytes
