@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 
 import msgspec
 
-from benchmarks import cases, kernel, product, report
+from benchmarks import cases, kernel, product, report, throwaway
 
-# Ours for the time of the run: the caller's stores and providers are never touched.
-_FOREIGN = {
-    *("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "TTONK_DATA", "TTONK_SPOOL_DIR"),
-    *("DASHSCOPE_API_KEY", "DEEPSEEK_API_KEY", "TTONK_LOCAL_MODEL_URL"),
-}
-_INSIDE = "TTONK_BENCHMARK_INSIDE"
 _began = time.monotonic()
 
 
 def main() -> int:
     chosen = _arguments()
     kernel.check()
-    if _INSIDE not in os.environ:
-        _go_inside()
-    # The stores are stopped by the launcher above us once we end, which is what a signal asks for.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.local"
+    throwaway.enter("benchmarks")
     pace = cases.QUICK if chosen.quick else cases.FULL
     try:
         run = _run(Path(os.environ["TTONK_DATA"]), pace)
@@ -56,15 +45,6 @@ def _arguments() -> argparse.Namespace:
         "--write", type=Path, metavar="PAGE", help="put the tables between the page's markers"
     )
     return parser.parse_args()
-
-
-def _go_inside() -> None:
-    """Become the launcher, with this command under it on stores of its own. Does not return."""
-    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    command = [sys.executable, "-m", "config.launcher", "exec", "--throwaway", "--"]
-    command += [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
-    _say("starting PostgreSQL and Valkey on a throw-away folder")
-    os.execve(sys.executable, command, environment | {_INSIDE: "1"})
 
 
 def _run(data: Path, pace: cases.Pace) -> report.Run:

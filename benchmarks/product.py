@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,44 +48,65 @@ class Product:
     database: dict[str, str]
     # By name: the processes whose CPU time is accounted.
     watched: dict[str, int]
-    _load: subprocess.Popen[str]
+    load: subprocess.Popen[str]
 
     def measure(self, job: Job) -> Result:
         """Carry out one job in the load generator's process."""
-        assert self._load.stdin is not None and self._load.stdout is not None
-        self._load.stdin.write(msgspec.json.encode(job).decode() + "\n")
-        self._load.stdin.flush()
-        line = self._load.stdout.readline()
-        if not line:
-            raise Broken("the load generator ended; see above")
-        return msgspec.json.decode(line, type=Result)
+        send(self.load, job)
+        return receive(self.load)
+
+
+def send(load: subprocess.Popen[str], job: Job) -> None:
+    """Have a load generator begin a job."""
+    assert load.stdin is not None
+    load.stdin.write(msgspec.json.encode(job).decode() + "\n")
+    load.stdin.flush()
+
+
+def receive(load: subprocess.Popen[str]) -> Result:
+    """What its job measured, once it is over. Raises `Broken` where it ended instead."""
+    assert load.stdout is not None
+    line = load.stdout.readline()
+    if not line:
+        raise Broken("the load generator ended; see above")
+    return msgspec.json.decode(line, type=Result)
 
 
 @contextmanager
 def running(data: Path, organizations: int) -> Iterator[Product]:
     """Start everything on the stores the environment names; end everything after the block."""
     gateway_core, load_core = kernel.cores()
-    with _leashed("benchmarks.upstream", core=load_core) as upstream:
-        upstream_port = int(_line(upstream))
+    with leashed("benchmarks.upstream", core=load_core) as upstream:
+        upstream_port = int(first_line(upstream))
         seeded = _seed(upstream_port, organizations)
-        port = ports.pick()
-        environment = os.environ | {"TTONK_BASE_URL": f"http://127.0.0.1:{port}"}
-        supervisor = Supervisor(environment, folder.PROJECT, lambda _: None, print)
-        try:
-            command = serve.command(port, drain_seconds=10)  # as `make run` starts it
-            child = Child("gateway", command, data / "logs" / "gateway.log", DRAIN_SECONDS)
-            supervisor.start(child)
-            assert child.process is not None
-            kernel.pin(child.process.pid, gateway_core)
-            _wait_until_ready(child, port)
-            with _leashed("benchmarks.load", core=load_core) as load:
-                pid = child.process.pid
-                watched = {"gateway": pid, "upstream": upstream.pid, **_stores(data)}
-                yield Product(
-                    pid, port, upstream_port, seeded["keys"], seeded["database"], watched, load
-                )
-        finally:
-            supervisor.drain(("gateway",), lambda: False)
+        with (
+            gateway(data, core=gateway_core) as (pid, port),
+            leashed("benchmarks.load", core=load_core) as load,
+        ):
+            watched = {"gateway": pid, "upstream": upstream.pid, **stores(data)}
+            yield Product(
+                pid, port, upstream_port, seeded["keys"], seeded["database"], watched, load
+            )
+
+
+@contextmanager
+def gateway(
+    data: Path, *, core: int | None, name: str = "gateway", more: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, int]]:
+    """A gateway as `make run` starts it, in the environment with `more`: its pid and its port."""
+    port = ports.pick()
+    environment = {**os.environ, "TTONK_BASE_URL": f"http://127.0.0.1:{port}", **(more or {})}
+    supervisor = Supervisor(environment, folder.PROJECT, lambda _: None, print)
+    try:
+        command = serve.command(port, drain_seconds=10)
+        child = Child(name, command, data / "logs" / f"{name}.log", DRAIN_SECONDS)
+        supervisor.start(child)
+        assert child.process is not None
+        kernel.pin(child.process.pid, core)
+        _wait_until_ready(child, port)
+        yield child.process.pid, port
+    finally:
+        supervisor.drain((name,), lambda: False)
 
 
 def prove() -> dict[str, Any]:
@@ -101,7 +122,8 @@ def prove() -> dict[str, Any]:
     return answer
 
 
-def _stores(data: Path) -> dict[str, int]:
+def stores(data: Path) -> dict[str, int]:
+    """The private servers' processes, by name."""
     known = folder.read(data / "stores.json")
     return {name: known[name]["process"]["pid"] for name in ("postgres", "valkey")}
 
@@ -118,7 +140,7 @@ def _seed(upstream_port: int, organizations: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _leashed(module: str, *, core: int | None) -> Iterator[subprocess.Popen[str]]:
+def leashed(module: str, *, core: int | None) -> Iterator[subprocess.Popen[str]]:
     """One of our own processes, which ends when its stdin does."""
     process = subprocess.Popen(
         [sys.executable, "-m", module],
@@ -138,11 +160,12 @@ def _leashed(module: str, *, core: int | None) -> Iterator[subprocess.Popen[str]
             process.wait()
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def first_line(process: subprocess.Popen[str]) -> str:
+    """What a process says first. Raises `Broken` where it ended instead."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise Broken("the scripted upstream did not start; see above")
+        raise Broken("a process of the benchmarks did not start; see above")
     return line
 
 

@@ -48,14 +48,14 @@ def as_markdown(run: Run) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_between_markers(path: Path, text: str) -> None:
+def write_between_markers(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Replace what stands between the markers. Raises ValueError where there are none."""
     page = path.read_text()
-    before, found, rest = page.partition(BEGIN)
-    _, found_end, after = rest.partition(END)
+    before, found, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
     if not (found and found_end):
-        raise ValueError(f"{path} has no {BEGIN} … {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+        raise ValueError(f"{path} has no {begin} … {end}")
+    path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
 def _preface(run: Run) -> str:
@@ -90,7 +90,7 @@ def _whole(run: Run) -> str:
         rows.append([label, *_rates(one), *micros, *_loads(one)])
     head = ["concurrent", "requests/s", "direct", "added p50", "added p99", "gateway CPU/request"]
     head += ["stores' CPU/request", "core in use", "limited by"]
-    return "Whole answers, 1 kB request:\n\n" + _table(head, rows)
+    return "Whole answers, 1 kB request:\n\n" + table(head, rows)
 
 
 def _streams(run: Run) -> str:
@@ -113,7 +113,7 @@ def _streams(run: Run) -> str:
         )
     head = ["stream", "concurrent", "streams/s", "direct", "added first byte p50"]
     head += ["gateway CPU/stream", "CPU/chunk", "core in use", "limited by"]
-    return "Streams (53 events each):\n\n" + _table(head, rows)
+    return "Streams (53 events each):\n\n" + table(head, rows)
 
 
 def _bodies(run: Run) -> str:
@@ -124,7 +124,7 @@ def _bodies(run: Run) -> str:
         size = f"{case.body_bytes // 1000} kB"
         rows.append([size, *_rates(one), _micros(one.gateway.gateway_cpu_us), *_loads(one)])
     head = ["request", "requests/s", "direct", "added p50", "added p99", "gateway CPU/request"]
-    return "Bodies, 16 concurrent:\n\n" + _table([*head, "core in use", "limited by"], rows)
+    return "Bodies, 16 concurrent:\n\n" + table([*head, "core in use", "limited by"], rows)
 
 
 def _rest(run: Run) -> str:
@@ -142,7 +142,7 @@ def _rest(run: Run) -> str:
             f"{one.per_second / many.per_second:.2f}x" if many.per_second else "-",
         ],
     ]
-    return _table(["", "figure"], rows)
+    return table(["", "figure"], rows)
 
 
 def _closing(run: Run) -> str:
@@ -188,7 +188,7 @@ def _micros(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:,.0f} µs"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table that reads well unrendered too."""
     widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
 

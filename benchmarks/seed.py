@@ -22,6 +22,18 @@ OWNER = "benchmark@example.com"
 
 def plant(upstream_port: int, organizations: int) -> dict[str, Any]:
     """Returns one organization's key first, then one key of each of the others."""
+    lay_ground(upstream_port)
+    keys = []
+    for number in range(organizations):
+        made = _ask(
+            "create_organization", f"Benchmark {number}", owner=OWNER, plan=PLAN, credit="1000000"
+        )
+        keys.append(_ask("create_key", made["organization"])["api_key"])
+    return {"keys": keys, "database": database_facts()}
+
+
+def lay_ground(upstream_port: int) -> None:
+    """Tables, catalog, the benchmark's plan, and channels to the scripted upstream."""
     from django.core.management import call_command
 
     from billing.models import Plan
@@ -34,13 +46,6 @@ def plant(upstream_port: int, organizations: int) -> dict[str, Any]:
     for model, script in MODELS.items():
         base_url = f"http://127.0.0.1:{upstream_port}/{script}/v1"
         _ask("add_channel", model, base_url=base_url, upstream_model="scripted")
-    keys = []
-    for number in range(organizations):
-        made = _ask(
-            "create_organization", f"Benchmark {number}", owner=OWNER, plan=PLAN, credit="1000000"
-        )
-        keys.append(_ask("create_key", made["organization"])["api_key"])
-    return {"keys": keys, "database": _database()}
 
 
 def _ask(command: str, *arguments: str, **options: Any) -> dict[str, Any]:
@@ -52,7 +57,8 @@ def _ask(command: str, *arguments: str, **options: Any) -> dict[str, Any]:
     return answer
 
 
-def _database() -> dict[str, str]:
+def database_facts() -> dict[str, str]:
+    """The server's settings that figures depend on."""
     from django.db import connection
 
     with connection.cursor() as cursor:

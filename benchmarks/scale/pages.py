@@ -1,0 +1,166 @@
+"""Every page a signed-in person can open, found by its route, and how long it takes."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlencode
+
+import msgspec
+
+from benchmarks import figures
+from benchmarks.goals import Verdict
+from benchmarks.load import STUCK_SECONDS
+
+PAGE_MS_MAX = 200.0
+ADMIN_MS_MAX = 300.0
+BEST_OF = 3
+# What a route's arguments may be called, and the query strings it is asked with beside none.
+_PERIODS = ("7d", "30d", "90d")
+_QUERIES: dict[str, list[dict[str, str]]] = {
+    "usage": [
+        {"by": by, "show": show, "period": period}
+        for by, show in (("model", "spend"), ("project", "tokens"), ("key", "requests"))
+        for period in _PERIODS
+    ],
+    "requests": [{"q": "{request_id}"}, {"q": "nothing like an id"}, {"before": "{before}"}],
+}
+# Searched for what an operator would paste.
+_SEARCHES = {
+    "billing_usagerecord": ["{request_id}", "1"],
+    "billing_transfer": ["{request_id}"],
+    "billing_account": ["organization-1"],
+    "accounts_apikey": ["Organization 77"],
+    "accounts_organization": ["organization-77"],
+    "accounts_user": ["owner-77@example.com"],
+}
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One address, in milliseconds until its first byte; `status` 0 where it never came."""
+
+    name: str
+    path: str
+    status: int
+    best_ms: float
+    p95_ms: float
+    is_admin: bool
+
+    @property
+    def allowed_ms(self) -> float:
+        return ADMIN_MS_MAX if self.is_admin else PAGE_MS_MAX
+
+
+def addresses(sample: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each page's name and path. A route whose arguments `sample` does not know has no path."""
+    from django.urls import NoReverseMatch, get_resolver, reverse
+    from django.urls.resolvers import URLPattern, URLResolver
+
+    def names(resolver: URLResolver) -> Iterator[tuple[str, list[str]]]:
+        for one in resolver.url_patterns:
+            if isinstance(one, URLPattern) and one.name:
+                yield one.name, list(one.pattern.regex.groupindex)
+            elif isinstance(one, URLResolver) and one.app_name != "admin":
+                yield from names(one)
+
+    for name, arguments in names(get_resolver()):
+        try:
+            path = reverse(name, kwargs={argument: sample[argument] for argument in arguments})
+        except (KeyError, NoReverseMatch):
+            yield name, ""
+            continue
+        yield name, path
+        for query in _QUERIES.get(name, []):
+            values = {key: value.format_map(sample) for key, value in query.items()}
+            yield name, f"{path}?{urlencode(values)}"
+
+
+def admin_addresses(sample: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The operator's lists: each table's first page, and searches."""
+    from django.contrib import admin
+    from django.urls import reverse
+
+    for model in admin.site._registry:
+        table = f"{model._meta.app_label}_{model._meta.model_name}"
+        path = reverse(f"admin:{table}_changelist")
+        yield table, path
+        for text in _SEARCHES.get(table, []):
+            yield table, f"{path}?{urlencode({'q': text.format_map(sample)})}"
+
+
+def sample(database_url: str) -> dict[str, str]:
+    """Arguments that lead to something of the large organization's, where it has anything."""
+    import psycopg
+
+    def first(statement: str) -> str:
+        row = connection.execute(statement.encode()).fetchone()
+        return str(row[0]) if row else "0"
+
+    mine = "FROM billing_usagerecord WHERE organization_id = 1 ORDER BY id DESC OFFSET"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        return {
+            "request_id": "req_" + first(f"SELECT replace(id::text, '-', '') {mine} 500"),
+            "before": first(f"SELECT id {mine} 5000"),
+            "number": first("SELECT number FROM billing_invoice WHERE organization_id = 1"),
+            "slug": "pro",
+            "pk": first("SELECT id FROM accounts_apikey WHERE organization_id = 1"),
+        }
+
+
+def measure(port: int, session: str, sample: Mapping[str, str], times: int) -> list[Page]:
+    """Every page of the pages' routes."""
+    found = list(addresses(sample))
+    return [_page(port, session, name, path, times) for name, path in found if path]
+
+
+def measure_admin(port: int, session: str, sample: Mapping[str, str], times: int) -> list[Page]:
+    return [
+        _page(port, session, name, path, times, is_admin=True)
+        for name, path in admin_addresses(sample)
+    ]
+
+
+def _page(
+    port: int, session: str, name: str, path: str, times: int, *, is_admin: bool = False
+) -> Page:
+    taken, status = [], 0
+    for _ in range(times):
+        status, seconds = fetch(port, path, session)
+        taken.append(seconds * 1000)
+        if status != 200 or (seconds > 3 and len(taken) >= BEST_OF):
+            break
+    best = min(taken[:BEST_OF])
+    return Page(name, path, status, best, figures.percentile(taken, 95), is_admin)
+
+
+def fetch(port: int, path: str, session: str) -> tuple[int, float]:
+    """The status, and the seconds until the body's first byte."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=STUCK_SECONDS)
+    try:
+        began = time.perf_counter()
+        connection.request("GET", path, headers={"Cookie": f"sessionid={session}"})
+        answer = connection.getresponse()
+        answer.read(1)
+        seconds = time.perf_counter() - began
+        answer.read()
+        return answer.status, seconds
+    except OSError:
+        return 0, STUCK_SECONDS
+    finally:
+        connection.close()
+
+
+def verdicts(found: list[Page]) -> Iterator[Verdict]:
+    for word, is_admin in (("dashboard page", False), ("operator's list", True)):
+        shown = [page for page in found if page.status == 200 and page.is_admin is is_admin]
+        slow = [page for page in shown if page.p95_ms > page.allowed_ms]
+        slowest = max(shown, key=lambda page: page.p95_ms, default=None)
+        broken = [page for page in found if page.status == 0 or page.status >= 500]
+        yield Verdict(
+            goal=f"every {word} on the full database, p95",
+            target=f"<= {ADMIN_MS_MAX if is_admin else PAGE_MS_MAX:.0f} ms",
+            figure=f"{len(shown) - len(slow)} of {len(shown)} are"
+            + (f"; slowest {slowest.p95_ms:.0f} ms, {slowest.path}" if slowest else ""),
+            is_met=bool(shown) and not slow and not broken,
+        )
