@@ -147,15 +147,24 @@ _QUOTED = {name for name, kind in USAGE_COLUMNS.items() if kind in {"text", "tim
 
 def capture_parameters(items: Sequence[Capture]) -> dict[str, Any]:
     columns = zip(*[msgspec.structs.astuple(item.facts) for item in items], strict=True)
-    return {
+    parameters = {
         name: text_array(map(str, column)) if name in _QUOTED else array(column)
         for name, column in zip(USAGE_COLUMNS, columns, strict=True)
     }
+    return parameters | id_bounds(parameters["id"])
+
+
+def id_bounds(ids: str) -> dict[str, str]:
+    """The first and the last of an array literal of ids. As text they sort as the ids do."""
+    each = ids[1:-1].split(",")
+    return {"first_id": min(each), "last_id": max(each)}
 
 
 def progress_parameters(items: Sequence[Progress], hold_seconds: int) -> dict[str, Any]:
+    ids = array(item.id for item in items)
     return {
-        "ids": array(item.id for item in items),
+        **id_bounds(ids),
+        "ids": ids,
         "charges": array(item.facts.charge_nanos if item.facts else 0 for item in items),
         "facts": "{"
         + ",".join(

@@ -34,7 +34,8 @@ _SUMS = """
     sum(coalesce(t.amount_nanos, 0) + coalesce(b.excess, 0))::bigint AS paid_nanos
 """
 _BOOKED = """
-    LEFT JOIN billing_transfer t ON t.id = u.id AND t.state = 'posted'
+    LEFT JOIN billing_transfer t
+        ON t.id = u.id AND t.id >= %(from_id)s AND t.state = 'posted'
     LEFT JOIN beside b ON b.id = u.id
 """
 
@@ -60,7 +61,7 @@ WITH {settlements.BESIDE}, chosen AS (
 ), used AS (
     SELECT i.id AS invoice_id, coalesce(u.project_id, 0) AS project_id, u.model, {_SUMS}
     FROM chosen i JOIN billing_usagerecord u
-        ON u.organization_id = i.organization_id
+        ON u.organization_id = i.organization_id AND u.id >= %(from_id)s
         AND u.charged_at >= i.lower AND u.charged_at < i.upper
     {_BOOKED}
     GROUP BY 1, 2, 3

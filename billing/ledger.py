@@ -212,7 +212,9 @@ def book_loss(cursor: Any, transfer_id: uuid.UUID, amount_nanos: int, key_id: in
 
 
 def _capture_one(cursor: Any, record: dict[str, Any]) -> None:
-    cursor.execute(statements.CAPTURE, {name: [record[name]] for name in statements.USAGE_COLUMNS})
+    parameters = {name: [record[name]] for name in statements.USAGE_COLUMNS}
+    only = {"first_id": record["id"], "last_id": record["id"]}
+    cursor.execute(statements.CAPTURE, parameters | only)
 
 
 def _insert_record(cursor: Any, record: dict[str, Any]) -> None:

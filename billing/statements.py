@@ -1,7 +1,9 @@
 """The ledger's set-based SQL: one statement resolves a whole batch, in one commit.
 
 Rows are locked in one order everywhere (transfers before accounts, accounts by id), so two
-gateway processes and the sweeper never deadlock. Arrays come in as array literals.
+gateway processes and the sweeper never deadlock. Arrays come in as array literals. What looks for
+transfers by id is told the batch's first and last id beside them: they say before the statement
+runs which months' partitions it can leave alone.
 """
 
 # Before captures and authorizations of one transaction: each locks its own wallets in order, and
@@ -83,13 +85,14 @@ WITH item AS (
 ), due AS (
     SELECT t.id, t.debit_account_id AS wallet_id, t.held_nanos
     FROM billing_transfer t JOIN item USING (id)
-    WHERE t.state = 'pending' FOR UPDATE OF t
+    WHERE t.id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid AND t.state = 'pending'
+    FOR UPDATE OF t
 ), resolved AS (
     UPDATE billing_transfer t
     SET state = CASE WHEN item.charge_nanos > 0 THEN 'posted' ELSE 'voided' END,
         amount_nanos = least(item.charge_nanos, t.held_nanos), resolved_at = now()
     FROM item JOIN due USING (id)
-    WHERE t.id = item.id
+    WHERE t.id = item.id AND t.id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
     RETURNING t.id, t.debit_account_id AS wallet_id, t.held_nanos, t.amount_nanos
 ), net AS (
     SELECT wallet_id, sum(held_nanos)::bigint AS held, sum(amount_nanos)::bigint AS amount
@@ -193,7 +196,9 @@ WITH item AS (
 ), extended AS (
     UPDATE billing_transfer t
     SET expires_at = now() + make_interval(secs => %(hold_seconds)s::float8)
-    FROM item WHERE t.id = item.id AND t.state = 'pending'
+    FROM item
+    WHERE t.id = item.id AND t.id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
+      AND t.state = 'pending'
     RETURNING t.id
 )
 INSERT INTO billing_streamprogress (transfer_id, charge_nanos, facts, saved_at)

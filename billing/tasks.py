@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing import alerts, invoices, ledger, rollups
+from billing import alerts, invoices, ledger, partitions, rollups
 
 
 @shared_task
@@ -35,3 +35,9 @@ def mail_low_balances() -> int:
 def close_months() -> int:
     """Invoice the month before this one, once it is over."""
     return invoices.close_due_months()
+
+
+@shared_task
+def make_partitions() -> int:
+    """Make the months' partitions ahead of their rows."""
+    return len(partitions.make_ahead())

@@ -35,5 +35,6 @@ app.conf.beat_schedule = {
     "fold-deltas": _every("billing.tasks.fold_deltas", 5),
     "roll-up-usage": _every("billing.tasks.roll_up_usage", 10),
     "mail-low-balances": _every("billing.tasks.mail_low_balances", 60),
+    "make-partitions": _every("billing.tasks.make_partitions", 3600),
     "close-months": _every("billing.tasks.close_months", 3600),
 }

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import re
+from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -10,6 +12,8 @@ from accounts import organizations
 from accounts.models import Organization
 from billing import money
 from billing.models import Plan
+
+_MONTH = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
 
 
 class OperatorCommand(BaseCommand):
@@ -68,3 +72,11 @@ def positive_integer(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) < 2**31):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def month(text: str) -> date:
+    """An argparse type: `2026-01` as the month's first day."""
+    parts = _MONTH.fullmatch(text)
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no month; write it like 2026-11")
+    return date(int(parts[1]), int(parts[2]), 1)

@@ -8,6 +8,8 @@ import django.db.models.functions.datetime
 import django.utils.timezone
 from django.db import migrations, models
 
+from ._partitioned import CreatePartitionedModel
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -247,7 +249,7 @@ class Migration(migrations.Migration):
                 ),
             ],
         ),
-        migrations.CreateModel(
+        CreatePartitionedModel(
             name="Transfer",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
@@ -373,7 +375,7 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.CreateModel(
+        CreatePartitionedModel(
             name="UsageRecord",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
@@ -423,7 +425,9 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [
                     models.Index(fields=["organization_id", "-id"], name="usage_by_organization"),
-                    django.contrib.postgres.indexes.BrinIndex(fields=["xid"], name="usage_by_xid"),
+                    django.contrib.postgres.indexes.BrinIndex(
+                        autosummarize=True, fields=["xid"], name="usage_by_xid"
+                    ),
                 ],
             },
         ),

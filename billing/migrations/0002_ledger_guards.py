@@ -1,7 +1,8 @@
 """What the database refuses, whoever asks: changing money that has been moved.
 
 A pending transfer may be resolved or extended, by UPDATE only. A resolved one, and a usage record,
-is never changed or deleted; old partitions go by DROP, which no row trigger sees. The conditions
+is never changed or deleted; old partitions go by DROP, which no row trigger sees. Partitions get
+their copies of these triggers from the table they belong to. The conditions
 stand in WHEN, so the hot path's updates of pending rows never enter a function.
 
 One thing about a usage record is no fact about its request: `xid`, the inserting transaction.
@@ -38,12 +39,9 @@ EXECUTE FUNCTION billing_refuse_change();
 
 CREATE TRIGGER usage_never_deleted BEFORE DELETE ON billing_usagerecord FOR EACH ROW
 EXECUTE FUNCTION billing_refuse_change();
-
-ALTER INDEX usage_by_xid SET (autosummarize = on);
 """
 
 NO_GUARDS = """
-ALTER INDEX usage_by_xid RESET (autosummarize);
 DROP TRIGGER usage_never_deleted ON billing_usagerecord;
 DROP TRIGGER usage_never_edited ON billing_usagerecord;
 DROP TRIGGER transfer_never_deleted ON billing_transfer;

@@ -59,7 +59,7 @@ class UsageRecord(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(name="usage_by_organization", fields=["organization_id", "-id"]),
-            BrinIndex(name="usage_by_xid", fields=["xid"]),
+            BrinIndex(name="usage_by_xid", fields=["xid"], autosummarize=True),
         ]
 
     def __str__(self) -> str:
