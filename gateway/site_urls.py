@@ -5,6 +5,7 @@ from gateway.pages import keys, onboarding, site
 urlpatterns = [
     path("", site.home, name="home"),
     path("docs", site.docs, name="docs"),
+    path("openapi.json", site.openapi_document, name="openapi"),
     path("theme", site.theme, name="theme"),
     path("welcome", onboarding.welcome, name="welcome"),
     path("welcome/first-request", onboarding.first_request, name="first_request"),

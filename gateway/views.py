@@ -11,9 +11,8 @@ import msgspec
 from rest_framework.views import APIView
 
 from billing.ledger import LedgerUnavailable
-from gateway import payload, pipeline
+from gateway import openapi, payload, pipeline
 from gateway.errors import GatewayError, MethodNotAllowed, UnknownRoute
-from gateway.openapi import CHAT_SCHEMA
 from gateway.principals import Principal
 from gateway.replies import Reply, rate_headers
 from gateway.requests import GatewayRequest
@@ -78,7 +77,7 @@ class ChatCompletions(GatewayView):
     """`POST /v1/chat/completions`: one answer of a model, whole or streamed."""
 
     methods: ClassVar[list[str]] = ["POST"]
-    schema = CHAT_SCHEMA
+    schema = openapi.CHAT
 
     async def post(self, request: GatewayRequest, principal: Principal) -> None:
         request.check_media()
@@ -90,6 +89,8 @@ class ChatCompletions(GatewayView):
 class Models(GatewayView):
     """`GET /v1/models`: the models this key may name."""
 
+    schema = openapi.MODELS
+
     async def get(self, request: GatewayRequest, principal: Principal) -> None:
         models = [_model(model) for model in request.services.routes.visible(principal)]
         await self._reply(request, principal, {"object": "list", "data": models})
@@ -97,6 +98,8 @@ class Models(GatewayView):
 
 class ModelDetail(GatewayView):
     """`GET /v1/models/{id}`."""
+
+    schema = openapi.MODEL
 
     async def get(self, request: GatewayRequest, principal: Principal, name: str) -> None:
         model = request.services.routes.find(name, principal)
@@ -106,6 +109,7 @@ class ModelDetail(GatewayView):
 class Unknown(GatewayView):
     """Everything else under /v1: JSON too."""
 
+    schema = None  # nothing to document
     needs_key: ClassVar[bool] = False
     methods: ClassVar[list[str]] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 

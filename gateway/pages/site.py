@@ -1,5 +1,6 @@
 """Pages anyone may read: the landing page and the documentation; and the theme."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -8,6 +9,7 @@ from django.views.decorators.http import require_POST
 from accounts import current
 from accounts.models import ApiKey
 from billing.models import Plan
+from gateway import openapi
 from gateway.context import THEMES
 from gateway.pages import price_list
 
@@ -27,6 +29,13 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def docs(request: HttpRequest) -> HttpResponse:
     return render(request, "gateway/docs.html", _catalog())
+
+
+def openapi_document(request: HttpRequest) -> HttpResponse:
+    """`/openapi.json`: for tools, from any origin."""
+    answer = HttpResponse(openapi.document(settings.BASE_URL), content_type="application/json")
+    answer["Access-Control-Allow-Origin"] = "*"
+    return answer
 
 
 @require_POST
