@@ -37,6 +37,7 @@ ERRORS = {
     503: "The service, or the model's provider, is busy or away. Nothing is charged.",
     504: "The model's provider did not answer in time. Nothing is charged.",
 }
+EXAMPLE = {"model": "qwen-plus", "messages": [{"role": "user", "content": "Say hello."}]}
 EVERYWHERE = (400, 401, 403, 405, 408, 429, 431, 500, 503)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from benchmarks.goals import Verdict
-from tests.faults import framing, inputs, targets
+from tests.faults import framing, inputs, schemas, targets
 from tests.faults.connections import Answer, Broken, Connection
 from tests.faults.inputs import Input
 from tests.faults.rounds import Effort
@@ -70,7 +70,10 @@ def run(effort: Effort, seed: int) -> list[Verdict]:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(tally.kinds.items()))
         print(f"  {kinds}", flush=True)
         framed = framing.run(target, effort, seed)
-        return [_answered(tally, forwarded), *framed, _booked(target, transfers, tally.valid)]
+        # Before the valid ones that schemathesis makes too.
+        booked = _booked(target, transfers, tally.valid)
+        from_schemas = schemas.run(target, effort, seed)
+        return [_answered(tally, forwarded), *framed, booked, from_schemas]
 
 
 def send(target: Target, count: int, seed: int) -> Tally:
