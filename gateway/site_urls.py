@@ -1,11 +1,16 @@
 from django.urls import path
 
-from gateway.pages import keys, onboarding, site
+from gateway.pages import docs, keys, onboarding, site
 
 urlpatterns = [
     path("", site.home, name="home"),
-    path("docs", site.docs, name="docs"),
     path("openapi.json", site.openapi_document, name="openapi"),
+    path("docs", docs.page, name="docs"),
+    path("docs/search", docs.search, name="docs_search"),
+    path("docs/<slug:slug>.md", docs.source, name="docs_source"),
+    path("docs/<slug:slug>", docs.page, name="docs_page"),
+    path("llms.txt", docs.llms, name="llms"),
+    path("llms-full.txt", docs.llms_full, name="llms_full"),
     path("theme", site.theme, name="theme"),
     path("welcome", onboarding.welcome, name="welcome"),
     path("welcome/first-request", onboarding.first_request, name="first_request"),

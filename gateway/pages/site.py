@@ -1,4 +1,4 @@
-"""Pages anyone may read: the landing page and the documentation; and the theme."""
+"""The landing page, and the theme."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -25,10 +25,6 @@ def home(request: HttpRequest) -> HttpResponse:
         return redirect("organization_new")
     has_key = ApiKey.objects.filter(organization_id=membership.organization_id).exists()
     return redirect("overview" if has_key or not membership.may_manage_keys else "welcome")
-
-
-def docs(request: HttpRequest) -> HttpResponse:
-    return render(request, "gateway/docs.html", _catalog())
 
 
 def openapi_document(request: HttpRequest) -> HttpResponse:

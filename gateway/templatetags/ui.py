@@ -112,7 +112,12 @@ def code(content: str, language: str = "text", label: str = "") -> SafeString:
     """A code block with a copy button. The content is template text already escaped by Django."""
     from html import unescape
 
-    text = unescape(content).strip("\n")
+    return code_block(unescape(content), language, label)
+
+
+def code_block(text: str, language: str = "text", label: str = "") -> SafeString:
+    """Plain text as a code block with a copy button."""
+    text = text.strip("\n")
     return format_html(
         '<figure class="code"><figcaption>{}</figcaption>{}<pre tabindex="0"><code>{}</code></pre>'
         "</figure>",

@@ -24,11 +24,20 @@ def cast():
     return factories.cast()
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-def test_public_pages_show_models_prices_and_plans(client, path, django_assert_max_num_queries):
+@pytest.mark.parametrize(
+    ("path", "texts"),
+    [
+        ("/", ("deepseek-reasoner", "qwen-max", "$0.003", "Business", "/v1")),
+        ("/docs/models", ("deepseek-reasoner", "qwen-max", "$0.003", "/v1")),
+        ("/docs/rate-limits", ("Business", "1,000", "Unlimited")),
+    ],
+)
+def test_public_pages_show_models_prices_and_plans(
+    client, path, texts, django_assert_max_num_queries
+):
     with django_assert_max_num_queries(8):
         page = client.get(path, headers={"host": "api.example.com"}).content.decode()
-    for text in ("deepseek-reasoner", "qwen-max", "$0.003", "Business", "/v1"):
+    for text in texts:
         assert text in page
 
 

@@ -88,7 +88,7 @@ function enableKeyForm() {
 /** The docs' list marks the section being read. */
 function enableDocsNav() {
   const links = new Map(
-    [...document.querySelectorAll(".docs-nav a")].map((link) => [link.hash.slice(1), link]),
+    [...document.querySelectorAll(".docs-here a")].map((link) => [link.hash.slice(1), link]),
   );
   if (!links.size) return;
   const sections = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
