@@ -8,13 +8,26 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_SECONDS = 10.0
 # The parser also takes 0.9, which has no headers, and 2.0, which is not this protocol at all.
 _VERSIONS = frozenset({"1.0", "1.1"})
+
+
+def write_at_once(send: Any, data: bytes) -> bool:
+    """Write more of an answer that has begun and is not ended, as this server's `send` would,
+    but without a message and a wait. False where `send` must be asked: the client reads slowly
+    or is gone, or the server is another."""
+    cycle = getattr(send, "__self__", None)
+    if not isinstance(cycle, RequestResponseCycle):
+        return False
+    if cycle.flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
+        return False
+    cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+    return True
 
 
 class Refusal(NamedTuple):

@@ -5,11 +5,14 @@ from typing import Any
 import msgspec
 
 from gateway.metering import Meter, texts_of
+from gateway.shapes import Shape, learn
 from providers.adapters import Dialect
-from providers.upstream import StreamDied
+from providers.upstream import StreamDied, event_of
 
 Event = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
+# So many shapes in a row are learned for nothing, in streams that have none.
+LESSONS_MAX = 4
 _encode = msgspec.json.Encoder().encode
 
 
@@ -34,33 +37,68 @@ class Relay:
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self.has_token = False
+        self._shape: Shape | None = None
+        self._lessons = LESSONS_MAX
 
     @property
     def is_finished(self) -> bool:
         """Whether every choice that began has said why it ended."""
         return bool(self._finished) and not self._open
 
-    def translate(self, events: list[Event]) -> tuple[bytes, list[str]]:
-        """The client's bytes, and the texts in them. Raises `StreamDied` on another shape."""
+    def translate(self, payloads: list[bytes]) -> tuple[bytes, list[str], StreamDied | None]:
+        """The client's bytes, the texts in them, and what ends the stream badly after them."""
         out: list[bytes] = []
         texts: list[str] = []
-        for event in events:
-            usage = event.get("usage")
-            if usage is not None:
-                self._meter.read_usage(usage, self._dialect)
-            choices = event.get("choices")
-            if not isinstance(choices, list) or not choices:
-                continue  # the usage chunk: sent by us, once the charge is durable
-            for choice in choices:
-                texts += self._translate_choice(choice)
-            event["id"], event["created"], event["model"] = self._id, self._created, self._model
-            event["object"] = "chat.completion.chunk"
-            if self._wants_usage:
-                event["usage"] = None
-            elif "usage" in event:
-                del event["usage"]
-            out.append(frame(event))
-        return b"".join(out), texts
+        try:
+            for payload in payloads:
+                shape = self._shape
+                text = shape.text_of(payload) if shape is not None else None
+                if shape is None or not text:
+                    data, more = self._translate_payload(payload)
+                    out.append(data)
+                    texts += more
+                else:
+                    self._lessons = LESSONS_MAX
+                    out.append(shape.frame(text))
+                    texts.append(text)
+        except StreamDied as error:
+            return b"".join(out), texts, error
+        return b"".join(out), texts, None
+
+    def _translate_payload(self, payload: bytes) -> tuple[bytes, list[str]]:
+        """The long way, and what it teaches about the next payloads. Raises `StreamDied`."""
+        event = event_of(payload)
+        is_plain = event.get("usage") is None and self._lessons > 0
+        before = (len(self._spoke), len(self._open), len(self._finished))
+        translated = self._translate_event(event)
+        # Where the event changed what is known of the choices, the next like it is another.
+        is_same = before == (len(self._spoke), len(self._open), len(self._finished))
+        if is_plain and is_same and len(translated[1]) == 1:
+            self._lessons -= 1
+            self._shape = learn(payload, translated[1][0], self._translate_probe) or self._shape
+        return translated
+
+    def _translate_probe(self, payload: bytes) -> tuple[bytes, list[str]]:
+        return self._translate_event(event_of(payload))
+
+    def _translate_event(self, event: Event) -> tuple[bytes, list[str]]:
+        """Raises `StreamDied` on another shape."""
+        usage = event.get("usage")
+        if usage is not None:
+            self._meter.read_usage(usage, self._dialect)
+        choices = event.get("choices")
+        if not isinstance(choices, list) or not choices:
+            return b"", []  # the usage chunk: sent by us, once the charge is durable
+        texts: list[str] = []
+        for choice in choices:
+            texts += self._translate_choice(choice)
+        event["id"], event["created"], event["model"] = self._id, self._created, self._model
+        event["object"] = "chat.completion.chunk"
+        if self._wants_usage:
+            event["usage"] = None
+        elif "usage" in event:
+            del event["usage"]
+        return frame(event), texts
 
     def _translate_choice(self, choice: Any) -> list[str]:
         if not isinstance(choice, dict):

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway import protocol
 from ratelimits.buckets import Decision, Level
 
 Headers = list[tuple[bytes, bytes]]
@@ -110,6 +111,14 @@ class Client:
             return
         await self.start_stream()
         await self._send_body(data, is_last=False)
+
+    def write_at_once(self, data: bytes) -> bool:
+        """More of a stream that has begun, without waiting. False where nothing was written:
+        the client reads slowly, or is gone, or the server has no shorter way than ASGI."""
+        if self.is_ended or not protocol.write_at_once(self._send, data):
+            return False
+        self.written_at = time.monotonic()
+        return True
 
     async def end_stream(self, data: bytes) -> None:
         if self.is_ended:

@@ -6,8 +6,9 @@ from gateway import attempts, endings
 from gateway.errors import InvalidKey, describe
 from gateway.exchanges import Exchange, Interrupt, Interrupted
 from gateway.metering import usage_object
+from gateway.passage import Passage
 from gateway.relaying import DONE, Relay
-from gateway.requests import PROVIDER_HEADER, ClientGone
+from gateway.requests import ClientGone
 from gateway.services import Services
 from providers.catalog import ChannelFacts
 from providers.upstream import Failure, StreamDied, UpstreamFailed
@@ -82,22 +83,12 @@ async def _carry(
     options = services.options
     data = attempts.upstream_body(exchange, is_stream=True)
     exchange.wait_upstream(options["FIRST_TOKEN_TIMEOUT_SECONDS"])
-    unsent = b""
+    passage = Passage(exchange, channel, relay, options["IDLE_TIMEOUT_SECONDS"])
     request = exchange.request
     async with services.upstream.send(channel, data, request.wire_id, request.traceparent) as reply:
-        async for events in reply.events():
-            translated, texts = relay.translate(events)
-            unsent += translated
-            if not relay.has_token or not unsent:
-                continue
-            if exchange.first_token_at is None:
-                exchange.note_first_token()
-                if not exchange.client.is_started:
-                    exchange.client.add_headers([(PROVIDER_HEADER, channel.provider.encode())])
-            await exchange.client.write(unsent)
-            exchange.meter.relayed(texts)
-            exchange.wait_upstream(options["IDLE_TIMEOUT_SECONDS"])
-            unsent = b""
+        while not reply.is_over:
+            await reply.flow(passage.take)
+            await passage.settle()
         exchange.begin_ending()
         if not reply.is_done and not relay.is_finished:
             raise StreamDied("the stream ended without an end")

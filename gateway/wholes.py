@@ -14,7 +14,7 @@ from gateway.replies import Reply
 from gateway.requests import PROVIDER_HEADER, ClientGone
 from gateway.services import Services
 from providers.catalog import ChannelFacts
-from providers.upstream import Failure, StreamDied, UpstreamFailed
+from providers.upstream import Failure, StreamDied, UpstreamFailed, event_of
 
 
 async def answer(exchange: Exchange, services: Services) -> None:
@@ -74,9 +74,14 @@ async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) ->
         if not is_stream:
             return await reply.json()
         whole = Aggregate()
-        async for events in reply.events():
-            whole.add(events)
+
+        def take(payloads: list[bytes]) -> bool:
+            whole.add([event_of(payload) for payload in payloads])
             exchange.wait_upstream(services.options["IDLE_TIMEOUT_SECONDS"])
+            return False
+
+        while not reply.is_over:
+            await reply.flow(take)
         if not reply.is_done and not whole.is_finished:
             raise StreamDied("the stream ended without an end")
         return whole.body()

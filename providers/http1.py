@@ -10,6 +10,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
         self._error: Exception | None = None
         self.is_closed = False
         self.idle_since = 0.0
@@ -106,11 +108,33 @@ class Connection(asyncio.Protocol):
             if self.is_whole:
                 return b""
             await self._wait()
+        return self._take_chunks()
+
+    async def flow(self, take: Callable[[bytes], bool]) -> None:
+        """Hand `take` the body as it comes, inside the very reads that bring it, so that no task
+        wakes for a part. Returns once `take` does with True, and at the body's end: see
+        `is_spent`. What `take` raises is raised here."""
+        if self._chunks and take(self._take_chunks()):
+            return
+        if self.is_whole:
+            return
+        self._take = take
+        try:
+            await self._wait()
+        finally:
+            self._take = None
+
+    def _take_chunks(self) -> bytes:
         chunks, self._chunks, self._buffered = self._chunks, [], 0
         if self._is_paused and self._transport is not None and not self.is_closed:
             self._is_paused = False
             self._transport.resume_reading()
         return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the body has been taken to its end."""
+        return self.is_whole and not self._chunks
 
     @property
     def is_reusable(self) -> bool:
@@ -154,12 +178,13 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            self._hand_over()
             # What is wrong may have come after this request's answer.
-            if not self._take_end():
+            if not self.is_whole:
                 self._fail(BadAnswer(type(error).__name__))
             self.close()
             return
-        self._wake()
+        self._hand_over()
         if self._buffered > BUFFER_BYTES_MAX and not self._is_paused and self._transport:
             self._is_paused = True
             self._transport.pause_reading()
@@ -179,11 +204,19 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(ConnectionBroke(str(error or "closed before the answer's end")))
 
-    def _take_end(self) -> bool:
-        """Whether the answer is whole; its reader then hears of it."""
-        if self.is_whole:
-            self._wake()
-        return self.is_whole
+    def _hand_over(self) -> None:
+        """What has come goes to whoever takes it, or else wakes whoever waits for it."""
+        waiter = self._waiter
+        if self._take is None or waiter is None or waiter.done():
+            self._wake()  # also one that was cancelled takes nothing more
+            return
+        try:
+            is_enough = bool(self._chunks) and self._take(self._take_chunks())
+        except Exception as error:
+            waiter.set_exception(error)
+            return
+        if is_enough or self.is_whole:
+            waiter.set_result(None)
 
     # --- the parser's calls -------------------------------------------------------------------
 

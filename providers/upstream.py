@@ -6,7 +6,7 @@ the caller through cancellation.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,6 +103,7 @@ class Exchange:
         self._head = head
         self._body = body
         self._connection: Connection | None = None
+        self._decoder = EventDecoder(limits.event_bytes_max)
         self._is_done = False
 
     async def __aenter__(self) -> Self:
@@ -150,35 +151,39 @@ class Exchange:
             raise UpstreamFailed(Failure.GARBAGE, "the answer is not a JSON object")
         return body
 
-    async def events(self) -> AsyncIterator[list[dict[str, Any]]]:
-        """The stream's JSON objects, as many at a time as one read brought (an empty list where
-        it brought only comments: the upstream is alive). Ends with the stream: check `is_done`.
-        Raises `StreamDied`."""
-        assert self._connection is not None
-        decoder = EventDecoder(self._limits.event_bytes_max)
+    async def flow(self, take: Callable[[list[bytes]], bool]) -> None:
+        """Hand `take` the payloads of the stream's events as they come, as many at a time as one
+        read brought (none where it brought only comments: the upstream is alive), inside the
+        read: no task wakes for them. Returns once `take` does with True, to be called again
+        until `is_over`. Raises `StreamDied`, and what `take` raises."""
+        connection = self._connection
+        assert connection is not None
+
+        def feed(data: bytes) -> bool:
+            payloads = self._decoder.feed(data)
+            if DONE in payloads:
+                self._is_done = True
+                del payloads[payloads.index(DONE) :]
+            return take(payloads) or self._is_done
+
         try:
-            while data := await self._connection.read():
-                payloads = decoder.feed(data)
-                if DONE in payloads:
-                    self._is_done = True
-                    del payloads[payloads.index(DONE) :]
-                events, error = _objects(payloads)
-                yield events
-                if error is not None:
-                    raise error
-                if self._is_done:
-                    return
+            await connection.flow(feed)
         except (OSError, BadAnswer, BrokenStream) as error:
             raise StreamDied(type(error).__name__) from error
-        if decoder.rest == b"data: " + DONE:
+        if connection.is_spent and not self._is_done and self._decoder.rest:
+            if self._decoder.rest != b"data: " + DONE:
+                raise StreamDied("the stream ended inside an event")
             self._is_done = True
-        elif decoder.rest:
-            raise StreamDied("the stream ended inside an event")
 
     @property
     def is_done(self) -> bool:
         """Whether the stream said `[DONE]`."""
         return self._is_done
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come: the stream is done, or ended without saying so."""
+        return self._is_done or self._connection is None or self._connection.is_spent
 
     async def _drain(self) -> None:
         """Take the end of the body after `[DONE]`, so that the connection can be used again; an
@@ -219,20 +224,17 @@ class Exchange:
         raise UpstreamFailed(Failure.UNREACHABLE, f"status {status}")
 
 
-def _objects(payloads: list[bytes]) -> tuple[list[dict[str, Any]], StreamDied | None]:
-    """The events up to the first that ends the stream badly, and why that one does."""
-    events: list[dict[str, Any]] = []
-    for payload in payloads:
-        try:
-            value = _decoder.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return events, StreamDied("an event is not JSON")
-        if not isinstance(value, dict):
-            return events, StreamDied("an event is not a JSON object")
-        if value.get("error"):
-            return events, StreamDied("the provider reported an error")
-        events.append(value)
-    return events, None
+def event_of(payload: bytes) -> dict[str, Any]:
+    """The JSON object that an event is. Raises `StreamDied` where it is none, or an error."""
+    try:
+        value = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise StreamDied("an event is not JSON") from None
+    if not isinstance(value, dict):
+        raise StreamDied("an event is not a JSON object")
+    if value.get("error"):
+        raise StreamDied("the provider reported an error")
+    return value
 
 
 def _error_of(data: bytes) -> tuple[str, str | None, str]:

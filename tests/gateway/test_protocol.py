@@ -1,16 +1,23 @@
-"""The edge of the wire, by raw sockets: heads past a bound and ambiguous framing go no further."""
+"""The edge of the wire, by raw sockets: heads past a bound and ambiguous framing go no further.
+And what is written past ASGI is what ASGI would have written."""
 
+import asyncio
 import json
+import logging
 import socket
 import subprocess
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from config import serve
 from config.launcher import ports
 from config.launcher.folder import PROJECT
+from gateway import protocol
 from gateway.protocol import HEAD_BYTES_MAX, HEAD_SECONDS, HEADERS_MAX
 from tests.stack import Stack
 
@@ -127,3 +134,52 @@ def test_a_gateway_whose_port_is_taken_does_not_exit_with_zero(stack: Stack) -> 
         check=False,
     )  # fmt: skip
     assert done.returncode not in (0, -15), done.stderr
+
+
+class _Transport:
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+
+def _cycle(transport: _Transport) -> RequestResponseCycle:
+    return RequestResponseCycle(
+        {"method": "POST"},  # type: ignore[typeddict-item]
+        transport,  # type: ignore[arg-type]
+        FlowControl(transport),  # type: ignore[arg-type]
+        logging.getLogger(),
+        logging.getLogger(),
+        False,
+        [],
+        asyncio.Event(),
+        False,
+        True,
+        lambda: None,
+    )
+
+
+async def test_a_chunk_written_at_once_is_the_chunk_that_send_writes() -> None:
+    transports = _Transport(), _Transport()
+    short, long = map(_cycle, transports)
+    for cycle in (short, long):
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+    assert protocol.write_at_once(short.send, b"some data")
+    await long.send({"type": "http.response.body", "body": b"some data", "more_body": True})
+    assert transports[0].data == transports[1].data
+
+
+@pytest.mark.parametrize("state", ["slow", "gone", "with a length", "of another server"])
+async def test_nothing_is_written_at_once_to_a_client_that_is(state: str) -> None:
+    transport = _Transport()
+    cycle = _cycle(transport)
+    headers = [(b"content-length", b"9")] if state == "with a length" else []
+    await cycle.send({"type": "http.response.start", "status": 200, "headers": headers})
+    before = transport.data
+    if state == "slow":
+        cycle.flow.pause_writing()
+    cycle.disconnected = state == "gone"
+    send: Any = print if state == "of another server" else cycle.send
+    assert not protocol.write_at_once(send, b"some data")
+    assert transport.data == before

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.metering import Meter
 from gateway.relaying import Aggregate, Relay
 from providers.adapters import DIALECTS
-from providers.upstream import StreamDied
+from providers.upstream import StreamDied, event_of
 
 
 def _relay(*, wants_usage: bool = False) -> Relay:
@@ -27,6 +27,12 @@ def _chunk(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str,
     return {"id": "theirs", "created": 1, "model": "their-name", "choices": [choice]}
 
 
+def _translate(relay: Relay, chunks: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
+    data, texts, error = relay.translate([json.dumps(chunk).encode() for chunk in chunks])
+    assert error is None
+    return data, texts
+
+
 def _events(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in data.decode().split("\n\n") if line]
 
@@ -34,7 +40,7 @@ def _events(data: bytes) -> list[dict[str, Any]]:
 def test_one_id_one_name_and_the_role_once_for_each_choice() -> None:
     relay = _relay()
     chunks = [_chunk(index, role="assistant", content="x") for index in (0, 1, 0, 1)]
-    events = _events(relay.translate(chunks)[0])
+    events = _events(_translate(relay, chunks)[0])
     assert {(e["id"], e["created"], e["model"], e["object"]) for e in events} == {
         ("chatcmpl-1", 5, "public", "chat.completion.chunk")
     }
@@ -46,10 +52,17 @@ def test_usage_is_read_and_then_null_or_gone(wants_usage: bool) -> None:
     relay = _relay(wants_usage=wants_usage)
     usage = {"prompt_tokens": 3, "completion_tokens": 1}
     alone = {**_chunk(), "choices": [], "usage": usage}
-    (event,) = _events(relay.translate([{**_chunk(content="x"), "usage": usage}, alone])[0])
+    (event,) = _events(_translate(relay, [{**_chunk(content="x"), "usage": usage}, alone])[0])
     assert event.get("usage", "gone") == (None if wants_usage else "gone")
     assert relay._meter.reported is not None
     assert relay._meter.reported.prompt == 3
+
+
+def test_what_came_before_a_bad_event_is_relayed() -> None:
+    payloads = [json.dumps(_chunk(content=text)).encode() for text in "ab"]
+    data, texts, error = _relay().translate([*payloads, b'{"choices":[1]}', payloads[0]])
+    assert (len(_events(data)), texts) == (2, ["a", "b"])
+    assert isinstance(error, StreamDied)
 
 
 def test_the_usage_chunk_has_no_choices() -> None:
@@ -59,7 +72,8 @@ def test_the_usage_chunk_has_no_choices() -> None:
 
 def test_all_that_a_model_says_is_text_to_the_meter() -> None:
     function = {"name": "f", "arguments": "{}"}
-    _, texts = _relay().translate(
+    _, texts = _translate(
+        _relay(),
         [
             _chunk(content="a"),
             _chunk(reasoning_content="b"),
@@ -67,16 +81,16 @@ def test_all_that_a_model_says_is_text_to_the_meter() -> None:
             _chunk(tool_calls=[{"index": 0, "function": function}]),
             _chunk(function_call=function),
             _chunk(content="", tool_calls=None),
-        ]
+        ],
     )
     assert texts == ["a", "b", "c", "f", "{}", "f", "{}"]
 
 
 def test_a_stream_is_finished_once_every_choice_that_began_is() -> None:
     relay = _relay()
-    relay.translate([_chunk(0, content="x"), _chunk(1, content="x"), _chunk(0, "stop")])
+    _translate(relay, [_chunk(0, content="x"), _chunk(1, content="x"), _chunk(0, "stop")])
     assert not relay.is_finished
-    relay.translate([_chunk(1, "length")])
+    _translate(relay, [_chunk(1, "length")])
     assert relay.is_finished
 
 
@@ -97,9 +111,10 @@ _json = st.recursive(
 @given(st.fixed_dictionaries({}, optional={"choices": st.lists(_json, max_size=3),
                                            "usage": _json, "error": _json}))  # fmt: skip
 def test_events_of_any_shape_are_relayed_or_end_the_stream(event: dict[str, Any]) -> None:
-    for take in (_relay().translate, Aggregate().add):
-        with contextlib.suppress(StreamDied):
-            take([json.loads(json.dumps(event))])
+    payload = json.dumps(event).encode()
+    _relay().translate([payload])
+    with contextlib.suppress(StreamDied):
+        Aggregate().add([event_of(payload)])
 
 
 @given(st.lists(_json, max_size=3))

@@ -124,3 +124,92 @@ async def test_a_chunked_body_cut_by_a_polite_close_is_broken() -> None:
 def test_a_header_that_cannot_be_sent_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="cannot be sent"):
         Target.of("https://host/v1", {"Authorization": value})
+
+
+PARTS = [b"one", b"two", b"three"]
+
+
+async def _send_parts(
+    number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Each part of the body in a read of its own."""
+    await _take_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for part in PARTS:
+        await asyncio.sleep(0.02)
+        writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+    writer.write(b"0\r\n\r\n")
+    await asyncio.sleep(0.5)
+
+
+def _into(taken: list[bytes]) -> Callable[[bytes], bool]:
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return False
+
+    return take
+
+
+async def test_a_flowing_body_is_handed_over_in_its_reads_to_its_end() -> None:
+    async with _served(_send_parts) as (pool, target):
+        connection = await pool.send(target, HEAD, b"{}")
+        taken: list[bytes] = []
+        await connection.flow(_into(taken))
+        assert (taken, connection.is_spent, connection.is_reusable) == (PARTS, True, True)
+
+
+async def test_a_taker_that_has_enough_is_given_the_rest_when_it_asks_again() -> None:
+    async with _served(_send_parts) as (pool, target):
+        connection = await pool.send(target, HEAD, b"{}")
+        taken: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            taken.append(data)
+            return True
+
+        await connection.flow(take)
+        assert taken == PARTS[:1]
+        await asyncio.sleep(0.1)
+        assert taken == PARTS[:1]
+        await connection.flow(take)
+        assert (b"".join(taken), connection.is_spent) == (b"".join(PARTS), True)
+
+
+async def test_what_a_taker_raises_reaches_whoever_waits() -> None:
+    async with _served(_send_parts) as (pool, target):
+        connection = await pool.send(target, HEAD, b"{}")
+        with pytest.raises(ZeroDivisionError):
+            await connection.flow(lambda data: 1 // 0 > 0)
+
+
+async def test_a_cancelled_flow_takes_nothing_more() -> None:
+    async with _served(_send_parts) as (pool, target):
+        connection = await pool.send(target, HEAD, b"{}")
+        taken: list[bytes] = []
+        task = asyncio.ensure_future(connection.flow(_into(taken)))
+        await asyncio.sleep(0)
+        task.cancel()
+        connection.data_received(b"4\r\nlate\r\n")  # before the task has run
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.15)
+        assert taken == []
+        assert await connection.read() == b"late" + b"".join(PARTS)
+
+
+async def test_what_came_before_a_broken_chunk_is_handed_over() -> None:
+    async def handle(
+        number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await _take_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.02)
+        writer.write(b"5\r\nhello\r\nzz\r\n")
+        await asyncio.sleep(0.5)
+
+    async with _served(handle) as (pool, target):
+        connection = await pool.send(target, HEAD, b"{}")
+        taken: list[bytes] = []
+        with pytest.raises(http1.BadAnswer):
+            await connection.flow(_into(taken))
+        assert taken == [b"hello"]
