@@ -29,6 +29,8 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ttonk_gateway_processes": ("Processes behind this endpoint.", ()),
     "ttonk_exchanges_in_flight": ("Requests being carried.", ()),
+    "ttonk_body_bytes": ("Bytes of the bodies of requests being carried.", ()),
+    "ttonk_tasks": ("Tasks of the event loops, of connections and of the processes' own.", ()),
     "ttonk_holds_in_flight": ("Holds whose requests are not settled yet.", ()),
     "ttonk_commit_queue_length": ("Holds and captures waiting for the next commit.", ()),
     "ttonk_ledger_unavailable": ("Processes that cannot reach the ledger.", ()),

@@ -106,6 +106,15 @@ class Overloaded(GatewayError):
         self.headers = [(b"retry-after", b"1")]
 
 
+class TooManyBodies(Overloaded):
+    """The bodies of all requests under way are more than this process has room for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The unread rest of the body must not be taken for a next request.
+        self.headers.append((b"connection", b"close"))
+
+
 class LimitExceeded(GatewayError):
     status = 429
     type = "rate_limit_error"

@@ -112,6 +112,8 @@ def _state(services: Services) -> dict[str, Values]:
     return {
         "ttonk_gateway_processes": {(): 1},
         "ttonk_exchanges_in_flight": {(): len(running)},
+        "ttonk_body_bytes": {(): services.body_bytes},
+        "ttonk_tasks": {(): len(asyncio.all_tasks())},
         "ttonk_holds_in_flight": {(): sum(not exchange.is_settled for exchange in running)},
         "ttonk_commit_queue_length": {(): services.ledger.queue_length},
         "ttonk_ledger_unavailable": {(): int(not services.ledger.is_available)},

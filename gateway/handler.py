@@ -71,6 +71,8 @@ class GatewayHandler:
                 await request.client.reply(Reply(499, b"", [(b"connection", b"close")]))
         except Exception as error:
             await self._answer_error(request, error)
+        finally:
+            self.services.body_bytes -= request.body_bytes
 
     async def _answer_error(self, request: GatewayRequest, error: Exception) -> None:
         described = errors.describe(error)

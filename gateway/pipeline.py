@@ -45,12 +45,7 @@ async def complete(
     """Answer one chat completion. Raises what `gateway.errors` knows, and nothing is charged."""
     route = services.routes.resolve(chat.model, principal, request.started_at)
     quote = _quote(chat, route, principal)
-    tokens_reserved = await _admit(request, principal, chat, services)
-    try:
-        hold = await _authorize(request, principal, quote, services)
-    except BaseException:
-        services.limiter.correct(principal.limits, requests=1, reserved=tokens_reserved, used=0)
-        raise
+    tokens_reserved, hold = await _start(request, principal, chat, quote, services)
     exchange = Exchange(
         request, principal, chat, route, hold, _meter(chat, route), tokens_reserved,
         _current_task(), quote.limit(hold),
@@ -66,12 +61,30 @@ async def complete(
         services.watch.discard(exchange)
 
 
+async def _start(
+    request: GatewayRequest, principal: Principal, chat: ChatRequest, quote: Quote,
+    services: Services,
+) -> tuple[int, Hold]:  # fmt: skip
+    """The tokens taken from the limits, and the money held. What waits here is in flight too."""
+    watch = services.watch
+    if len(watch) >= services.options["IN_FLIGHT_MAX"]:
+        raise Overloaded
+    watch.starting += 1
+    try:
+        tokens_reserved = await _admit(request, principal, chat, services)
+        try:
+            return tokens_reserved, await _authorize(request, principal, quote, services)
+        except BaseException:
+            services.limiter.correct(principal.limits, requests=1, reserved=tokens_reserved, used=0)
+            raise
+    finally:
+        watch.starting -= 1
+
+
 async def _admit(
     request: GatewayRequest, principal: Principal, chat: ChatRequest, services: Services
 ) -> int:
     """Take the request and its estimated tokens from the limits. Returns the tokens taken."""
-    if len(services.watch) >= services.options["IN_FLIGHT_MAX"]:
-        raise Overloaded
     estimate = chat.tokens_estimate
     decision = await services.limiter.reserve(principal.limits, tokens=estimate)
     services.metrics.note_decision(decision)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from billing import ids
-from gateway.errors import BodyTimeout, PayloadTooLarge, UnsupportedMedia
+from gateway.errors import BodyTimeout, PayloadTooLarge, TooManyBodies, UnsupportedMedia
 from gateway.principals import Network, Principal
 from gateway.replies import CORS, Client, Send
 from ratelimits.buckets import Decision
@@ -54,6 +54,8 @@ class GatewayRequest(HttpRequest):
         self.client = Client(send, headers)
         self.principal: Principal | None = None
         self.decision: Decision | None = None
+        # What this request's body adds to `Services.body_bytes`.
+        self.body_bytes = 0
 
     def __repr__(self) -> str:
         return f"<GatewayRequest {self.method} {self.path!r} {self.wire_id}>"
@@ -85,7 +87,8 @@ class GatewayRequest(HttpRequest):
             raise UnsupportedMedia("Send the request body as 'Content-Type: application/json'.")
 
     async def read_body(self, bytes_max: int) -> bytes:
-        """The whole body. Raises `PayloadTooLarge`, `BodyTimeout` or `ClientGone`."""
+        """The whole body. Raises `PayloadTooLarge`, `BodyTimeout`, `ClientGone`, or `Overloaded`
+        where all bodies of this process together exceed their bound."""
         declared = self.raw_headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:19]) > bytes_max:
             raise PayloadTooLarge(bytes_max)
@@ -104,15 +107,18 @@ class GatewayRequest(HttpRequest):
             self.services.watch.readings.discard(reading)
 
     async def _read_parts(self, bytes_max: int) -> bytes:
-        parts, size = [], 0
+        parts, services = [], self.services
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             part = message.get("body", b"")
-            size += len(part)
-            if size > bytes_max:
+            self.body_bytes += len(part)
+            services.body_bytes += len(part)
+            if self.body_bytes > bytes_max:
                 raise PayloadTooLarge(bytes_max)
+            if services.body_bytes > services.options["BODIES_BYTES_MAX"]:
+                raise TooManyBodies
             parts.append(part)
             if not message.get("more_body"):
                 return b"".join(parts) if len(parts) > 1 else bytes(part)

@@ -68,6 +68,8 @@ class Services:
         self.routes = Routes()
         self.principals = Principals(self.pool)
         self.watch = Watch(self.ledger, self.counter)
+        # Of all requests under way, from the first byte of a body to the end of its answer.
+        self.body_bytes = 0
         self.last_used: dict[int, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 

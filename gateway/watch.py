@@ -26,6 +26,8 @@ class Watch:
         self._ledger = ledger
         self._counter = counter
         self._exchanges: set[Exchange] = set()
+        # Those that still wait for their limits and their hold.
+        self.starting = 0
         self.readings: set[Reading] = set()
         self._task: asyncio.Task[None] | None = None
         self._saved_at = 0.0
@@ -40,7 +42,7 @@ class Watch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def __len__(self) -> int:
-        return len(self._exchanges)
+        return len(self._exchanges) + self.starting
 
     def add(self, exchange: Exchange) -> None:
         self._exchanges.add(exchange)

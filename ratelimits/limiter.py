@@ -158,6 +158,9 @@ class LocalShare:
             self._taken[bucket.name] = (bucket, taken + cost)
         while len(self._levels) > LOCAL_BUCKETS_MAX:
             self._levels.popitem(last=False)
+        while len(self._taken) > LOCAL_BUCKETS_MAX:
+            # Whoever was first here since Redis went away is not asked to make up for it.
+            del self._taken[next(iter(self._taken))]
 
     def drain(self) -> list[list[tuple[Bucket, int]]]:
         """What was taken since Redis went away, once, one bucket at a time (a cluster may keep

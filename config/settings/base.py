@@ -203,7 +203,8 @@ LOCAL_FALLBACK = False
 # Gateway limits, in the unit each name ends with.
 GATEWAY: dict[str, Any] = {
     "BODY_TIMEOUT_SECONDS": env.float("TTONK_BODY_TIMEOUT_SECONDS", default=30.0),
-    "BODY_BYTES_MAX": env.int("TTONK_BODY_BYTES_MAX", default=32 * 1024 * 1024),
+    # Of all requests that one process is serving.
+    "BODIES_BYTES_MAX": env.int("TTONK_BODIES_BYTES_MAX", default=512 * 1024 * 1024),
     "AUTHORIZE_TIMEOUT_SECONDS": env.float("TTONK_AUTHORIZE_TIMEOUT_SECONDS", default=0.9),
     "HOLD_SECONDS": env.int("TTONK_HOLD_SECONDS", default=45),
     "CONNECT_TIMEOUT_SECONDS": env.float("TTONK_CONNECT_TIMEOUT_SECONDS", default=5.0),

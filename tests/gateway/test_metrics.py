@@ -110,7 +110,7 @@ def test_an_idle_gateway_says_that_all_is_well(wire: Wire) -> None:
     while _read(wire.http)["ttonk_exchanges_in_flight", ()] and time.monotonic() < deadline:
         time.sleep(0.05)
     numbers = _read(wire.http)
-    for name in ("exchanges_in_flight", "holds_in_flight", "ledger_unavailable",
+    for name in ("exchanges_in_flight", "holds_in_flight", "body_bytes", "ledger_unavailable",
                  "limiter_lane_down", "commit_queue_length"):  # fmt: skip
         assert numbers[f"ttonk_{name}", ()] == 0
     assert numbers["ttonk_gateway_processes", ()] == 1

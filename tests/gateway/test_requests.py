@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import BodyTimeout, PayloadTooLarge
+from gateway.errors import BodyTimeout, PayloadTooLarge, TooManyBodies
 from gateway.requests import ClientGone, GatewayRequest
 from gateway.watch import Watch
 
@@ -27,7 +27,8 @@ def _request(*messages: dict[str, Any], headers: Any = (), seconds: float = 5) -
     scope = {"method": "POST", "path": "/v1/chat/completions", "headers": list(headers)}
     watch = Watch(None, None)  # type: ignore[arg-type]
     watch.start()
-    services: Any = SimpleNamespace(options={"BODY_TIMEOUT_SECONDS": seconds}, watch=watch)
+    options = {"BODY_TIMEOUT_SECONDS": seconds, "BODIES_BYTES_MAX": 10}
+    services: Any = SimpleNamespace(options=options, watch=watch, body_bytes=0)
     return GatewayRequest(scope, receive, send, services)
 
 
@@ -74,3 +75,20 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
 async def test_a_client_that_hangs_up_is_gone() -> None:
     with pytest.raises(ClientGone):
         await _request({"type": "http.disconnect"}).read_body(3)
+
+
+async def test_bodies_that_are_too_much_together_are_refused_and_may_come_again() -> None:
+    request = _request(_part(b"abc"))
+    request.services.body_bytes = 8  # of others
+    with pytest.raises(TooManyBodies) as refused:
+        await request.read_body(3)
+    assert refused.value.status == 503
+    assert {name for name, _ in refused.value.headers} == {b"retry-after", b"connection"}
+    request.services.body_bytes = 7
+    assert await _again(request).read_body(3) == b"abc"
+
+
+def _again(request: GatewayRequest) -> GatewayRequest:
+    other = _request(_part(b"abc"))
+    other.services.body_bytes = request.services.body_bytes
+    return other

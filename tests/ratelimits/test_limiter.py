@@ -137,3 +137,13 @@ async def test_a_process_too_busy_to_read_does_not_blame_redis(limiter: Limiter)
     time.sleep(0.7)  # noqa: ASYNC251  (longer than the lane's timeout, with the loop blocked)
     await asyncio.wait_for(reply, 1)
     assert limiter.lane.is_ready
+
+
+def test_what_is_taken_locally_is_remembered_within_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ratelimits.limiter.LOCAL_BUCKETS_MAX", 10)
+    share = LocalShare(processes=1)
+    for _ in range(30):
+        share.take([(bucket, 1) for bucket in _limits().request_buckets])
+    assert len(share.drain()) == 10
