@@ -140,10 +140,13 @@ def close_month(
         )
         lines = [_Line(*row) for row in cursor.fetchall()]
     groups = [list(group) for _, group in itertools.groupby(lines, _organization_id)]
-    sound = [
-        group for group in groups if all(line.amount_nanos == line.paid_nanos for line in group)
-    ]
-    refused = sorted({group[0].organization_id for group in groups if group not in sound})
+    sound: list[list[_Line]] = []
+    refused: list[int] = []
+    for group in groups:
+        if all(line.amount_nanos == line.paid_nanos for line in group):
+            sound.append(group)
+        else:
+            refused.append(group[0].organization_id)
     for organization_id in refused:
         logger.error("not invoiced: ledger and usage of organization %s differ", organization_id)
     made: list[Invoice] = []
