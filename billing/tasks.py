@@ -4,6 +4,10 @@ from celery import shared_task
 
 from billing import alerts, invoices, ledger, partitions, rollups
 
+# One run adds at most this many of the outbox's rows, each step in a commit of its own.
+_FOLDED_AT_ONCE = 10_000
+_FOLDS_MAX = 50
+
 
 @shared_task
 def expire_holds() -> int:
@@ -15,8 +19,14 @@ def expire_holds() -> int:
 
 @shared_task
 def fold_deltas() -> int:
-    """Add the outbox's rows to the platform accounts."""
-    return ledger.fold_deltas()
+    """Add the outbox's rows to the platform accounts, until few are left."""
+    folded = 0
+    for _ in range(_FOLDS_MAX):
+        step = ledger.fold_deltas(limit=_FOLDED_AT_ONCE)
+        folded += step
+        if step < _FOLDED_AT_ONCE:
+            break
+    return folded
 
 
 @shared_task

@@ -108,6 +108,17 @@ def test_expire_holds_charges_the_progress_last_saved() -> None:
     _assert_proven()
 
 
+def test_fold_deltas_goes_on_until_few_are_left(monkeypatch) -> None:
+    monkeypatch.setattr(tasks, "_FOLDED_AT_ONCE", 2)
+    wallet = Account.objects.get(organization=scenes.make_organization())
+    for _ in range(5):
+        ledger.credit(wallet, 10, kind=TransferKind.TOP_UP)
+    waiting = AccountDelta.objects.count()
+    assert waiting >= 5
+    assert tasks.fold_deltas() == waiting
+    assert not AccountDelta.objects.exists()
+
+
 def test_fold_deltas_moves_the_outbox_into_the_accounts() -> None:
     scenes.use(scenes.make_organization())
     waiting = AccountDelta.objects.count()
