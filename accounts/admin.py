@@ -5,15 +5,29 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 from django.http import HttpRequest
 
 from accounts import keys
+from accounts.lists import LargeTablePaginator
 from accounts.models import ApiKey, Membership, Organization, Project, User
+
+_OWNERS_MAX = 100
+
+
+class LargeAdmin(admin.ModelAdmin):
+    """A table that grows with the customers: the newest first, nothing counted exactly."""
+
+    show_full_result_count = False
+    paginator = LargeTablePaginator
+    ordering = ("-id",)
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
+    show_full_result_count = False
+    paginator = LargeTablePaginator
     add_form = AdminUserCreationForm
     ordering = ("email",)
     list_display = ("email", "name", "is_staff", "is_active", "date_joined")
@@ -34,13 +48,25 @@ class MembershipInline(admin.TabularInline):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(admin.ModelAdmin):
+class OrganizationAdmin(LargeAdmin):
     """Made by `create_organization` or by sign-up, which also give it a wallet and a plan."""
 
     list_display = ("name", "slug", "created_at", "suspended_at")
-    search_fields = ("name", "slug", "members__email")
+    search_fields = ("name", "slug")
+    search_help_text = "Part of a name, or a member's whole email address."
     readonly_fields = ("created_at",)
     inlines = (MembershipInline,)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """An address is looked up by its index; joined to the names it would join every member."""
+        if "@" not in search_term:
+            return super().get_search_results(request, queryset, search_term)
+        users = User.objects.alias(address=Lower("email")).filter(
+            address=search_term.strip().lower()
+        )
+        return queryset.filter(memberships__user__in=users), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -50,7 +76,7 @@ class OrganizationAdmin(admin.ModelAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(LargeAdmin):
     list_display = ("user", "organization", "role", "created_at")
     list_select_related = ("user", "organization")
     list_filter = ("role",)
@@ -59,7 +85,7 @@ class MembershipAdmin(admin.ModelAdmin):
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin):
+class ProjectAdmin(LargeAdmin):
     list_display = ("name", "organization", "created_at")
     list_select_related = ("organization",)
     raw_id_fields = ("organization",)
@@ -67,7 +93,7 @@ class ProjectAdmin(admin.ModelAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(LargeAdmin):
     """Keys are made on the pages or by `create_key`, which show the secret once. Here they can be
     limited and revoked."""
 
@@ -75,7 +101,8 @@ class ApiKeyAdmin(admin.ModelAdmin):
                     "expires_at", "revoked_at")  # fmt: skip
     list_select_related = ("organization", "project")
     raw_id_fields = ("project", "created_by")
-    search_fields = ("name", "prefix", "last_four", "organization__name")
+    search_fields = ("name",)
+    search_help_text = "A key's name or last four characters, or an organization's name."
     exclude = ("digest",)
     readonly_fields = ("organization", "project", "masked", "created_by", "created_at",
                        "last_used_at", "revoked_at")  # fmt: skip
@@ -86,6 +113,18 @@ class ApiKeyAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        """Whole values, compared as they are: parts of them would be looked for in every row."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        named = Organization.objects.filter(Q(name__iexact=text) | Q(slug__iexact=text))
+        owners = list(named.values_list("pk", flat=True)[:_OWNERS_MAX])
+        found = Q(name=text) | Q(last_four=text) | Q(organization__in=owners)
+        return queryset.filter(found), False
 
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

@@ -1,11 +1,16 @@
 """The operator's view of money. The ledger, usage and invoices can be read here, nothing else:
 what moves them are the operator's commands, which leave a transfer with a reason."""
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from accounts.lists import LargeTablePaginator
 from billing.models import (
     Account,
     AccountDelta,
@@ -22,6 +27,7 @@ from billing.models import (
     UsageHour,
     UsageRecord,
 )
+from billing.pages.requests import parse_id
 
 
 class ReadOnly:
@@ -41,7 +47,34 @@ class ReadOnlyAdmin(ReadOnly, admin.ModelAdmin):
     """Large tables: no count over all rows, and pages through the primary key."""
 
     show_full_result_count = False
+    paginator = LargeTablePaginator
     list_per_page = 50
+    # Fields a search looks up as they are, so that their index answers; the stock search would
+    # read every row as text.
+    exact_search_fields: ClassVar[tuple[str, ...]] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not self.exact_search_fields or not search_term.strip():
+            return super().get_search_results(request, queryset, search_term)
+        found = Q(pk__in=[])
+        for name in self.exact_search_fields:
+            with suppress(ValueError, ValidationError):
+                found |= Q(**{name: _read(queryset.model._meta.get_field(name), search_term)})
+        return queryset.filter(found), False
+
+
+def _read(field: Any, text: str) -> Any:
+    """What the operator typed as the field's own value. Raises ValueError or ValidationError."""
+    if isinstance(field, models.UUIDField):
+        wanted = parse_id(text)
+        if wanted is None:
+            raise ValueError(text)
+        return wanted
+    value = field.to_python(text.strip())
+    field.run_validators(value)
+    return value
 
 
 @admin.register(Account)
@@ -60,7 +93,8 @@ class TransferAdmin(ReadOnlyAdmin):
                     "credit_account", "reason", "created_at", "resolved_at")  # fmt: skip
     list_select_related = ("debit_account__organization", "credit_account__organization")
     raw_id_fields = ("debit_account", "credit_account")
-    search_fields = ("=id",)
+    search_fields = exact_search_fields = ("id",)
+    search_help_text = "A request's or transfer's id."
     ordering = ("-id",)
 
 
@@ -68,7 +102,8 @@ class TransferAdmin(ReadOnlyAdmin):
 class UsageRecordAdmin(ReadOnlyAdmin):
     list_display = ("id", "organization_id", "model", "provider", "status", "billing_reason",
                     "charge_nanos", "started_at")  # fmt: skip
-    search_fields = ("=id", "=organization_id")
+    search_fields = exact_search_fields = ("id", "organization_id")
+    search_help_text = "A request's id, or an organization's number."
     ordering = ("-id",)
 
 
@@ -82,14 +117,16 @@ class MachineryAdmin(ReadOnlyAdmin):
 @admin.register(UsageHour)
 class UsageHourAdmin(ReadOnlyAdmin):
     list_display = ("hour", "organization_id", "model", "requests", "errors", "charge_nanos")
-    search_fields = ("=organization_id", "model")
+    search_fields = exact_search_fields = ("organization_id",)
+    search_help_text = "An organization's number."
     ordering = ("-id",)
 
 
 @admin.register(UsageDay)
 class UsageDayAdmin(ReadOnlyAdmin):
     list_display = ("day", "organization_id", "model", "requests", "errors", "charge_nanos")
-    search_fields = ("=organization_id", "model")
+    search_fields = exact_search_fields = ("organization_id",)
+    search_help_text = "An organization's number."
     ordering = ("-id",)
 
 
@@ -126,6 +163,9 @@ class PlanAdmin(admin.ModelAdmin):
 class SubscriptionAdmin(admin.ModelAdmin):
     """The plan changes by `set_plan` or on the customer's page; here only the markup."""
 
+    show_full_result_count = False
+    paginator = LargeTablePaginator
+    ordering = ("-id",)
     list_display = ("organization", "plan", "markup_ppm", "started_at")
     list_select_related = ("organization", "plan")
     list_filter = ("plan",)

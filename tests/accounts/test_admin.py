@@ -3,10 +3,14 @@
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.core.paginator import EmptyPage
+from django.db import connection
 from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import ApiKey, User
+from accounts import lists
+from accounts.models import ApiKey, Organization, User
 from billing.models import (
     Account,
     AccountDelta,
@@ -120,3 +124,61 @@ def test_a_key_is_revoked_by_the_action_and_its_digest_is_not_shown(operator):
         {"action": "revoke", "_selected_action": [key.pk]},
     )
     assert ApiKey.objects.get().revoked_at is not None
+
+
+def _shown(operator, model, **query) -> list:
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return list(operator.get(url, query).context["cl"].result_list)
+
+
+def test_a_request_is_found_by_its_id_as_on_the_wire_and_by_its_organization(operator):
+    organization = factories.OrganizationFactory.create()
+    factories.month_of_use(organization, days=1)
+    factories.month_of_use(factories.OrganizationFactory.create(), days=1)
+    record = UsageRecord.objects.filter(organization_id=organization.pk)[3]
+    for text in (f"req_{record.pk.hex}", f" {record.pk} "):
+        assert _shown(operator, UsageRecord, q=text) == [record]
+    found = _shown(operator, UsageRecord, q=str(organization.pk))
+    assert {one.organization_id for one in found} == {organization.pk}
+    assert len(found) == UsageRecord.objects.filter(organization_id=organization.pk).count()
+    assert _shown(operator, UsageRecord, q="9" * 30) == []
+    transfer = Transfer.objects.all()[0]
+    assert _shown(operator, Transfer, q=str(transfer.pk)) == [transfer]
+
+
+def test_a_key_is_found_by_its_end_its_name_or_its_organization(operator):
+    mine, other = factories.OrganizationFactory.create_batch(2)
+    key = factories.key(mine, "Production").row
+    factories.key(other, "Staging")
+    for text in (key.last_four, "Production", mine.name, mine.slug.upper()):
+        assert _shown(operator, ApiKey, q=text) == [key]
+    assert _shown(operator, ApiKey, q="Prod") == []
+
+
+def test_an_organization_is_found_by_a_members_address(operator):
+    mine, _ = factories.OrganizationFactory.create_batch(2)
+    address = mine.members.get().email
+    assert _shown(operator, Organization, q=address.upper()) == [mine]
+    assert _shown(operator, Organization, q=address[1:]) == []
+
+
+def test_a_large_list_is_counted_by_the_databases_estimate_over_all_partitions(monkeypatch):
+    monkeypatch.setattr(lists, "COUNTED_MAX", 3)
+    factories.month_of_use(factories.OrganizationFactory.create(), days=1)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE billing_usagerecord")
+    rows = UsageRecord.objects.order_by("-id")
+    assert lists.LargeTablePaginator(rows, 5).count == rows.count() > 3
+    with CaptureQueriesContext(connection) as asked:
+        assert lists.LargeTablePaginator(rows, 5).num_pages > 0
+    assert not [one["sql"] for one in asked if "COUNT" in one["sql"].upper()]
+    assert lists.LargeTablePaginator(rows.exclude(model=""), 5).count == 3
+
+
+def test_a_list_ends_after_a_bounded_number_of_pages(monkeypatch):
+    monkeypatch.setattr(lists, "PAGES_MAX", 2)
+    factories.UserFactory.create_batch(7)
+    pages = lists.LargeTablePaginator(User.objects.order_by("-id"), 2)
+    assert (pages.count, pages.num_pages) == (7, 2)
+    with pytest.raises(EmptyPage):
+        pages.page(3)
