@@ -16,6 +16,7 @@ from billing.templatetags.figures import money, tokens
 
 HEIGHT = 220
 SERIES_MAX = 8
+_OTHER = SERIES_MAX + 1
 _LABELS_MAX = 6
 _STEPS = ("1", "1.2", "1.6", "2", "2.4", "3", "4", "5", "6", "8", "10")
 _TICKS = 4
@@ -94,12 +95,22 @@ def of_usage(table: spending.Table, measure: str, names: Mapping[Any, str]) -> C
     """Usage per day, stacked by group, in `measure`; None where there is nothing to draw."""
     if not table.total.requests:
         return None
+    groups = table.groups(measure)
+    room = SERIES_MAX if len(groups) <= SERIES_MAX else SERIES_MAX - 1
     series = [
         Series(
             str(names.get(group, group)), [_value(table, day, group, measure) for day in table.days]
         )
-        for group in table.groups(measure)
+        for group in groups[:room]
     ]
+    if groups[room:]:
+        # What the day has beyond them: a thousand keys' values need not be looked at for that.
+        nothing = spending.Figures()
+        totals = [getattr(table.by_day.get(day, nothing), measure) for day in table.days]
+        rest = [
+            max(total - sum(one.values[n] for one in series), 0) for n, total in enumerate(totals)
+        ]
+        series.append(Series("other", rest, _OTHER))
     show = money if measure == "charge_nanos" else tokens
     return stacked([f"{day:%b} {day.day}" for day in table.days], series, show)
 
@@ -111,12 +122,13 @@ def _value(table: spending.Table, day: date, group: Any, measure: str) -> int:
 
 def _fold(series: Sequence[Series]) -> tuple[Series, ...]:
     """The largest first with a colour each; what does not fit becomes one grey series."""
-    ordered = sorted(series, key=lambda one: -one.total)
-    room = SERIES_MAX if len(ordered) <= SERIES_MAX else SERIES_MAX - 1
+    ordered = sorted(series, key=lambda one: (one.place == _OTHER, -one.total))
+    has_other = any(one.place == _OTHER for one in series)
+    room = SERIES_MAX if len(ordered) <= SERIES_MAX and not has_other else SERIES_MAX - 1
     kept = [Series(one.name, one.values, n + 1) for n, one in enumerate(ordered[:room])]
     if rest := ordered[room:]:
         sums = [sum(values) for values in zip(*(one.values for one in rest), strict=True)]
-        kept.append(Series("other", sums, SERIES_MAX + 1))
+        kept.append(Series("other", sums, _OTHER))
     return tuple(kept)
 
 

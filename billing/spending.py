@@ -4,8 +4,8 @@ Never sums raw usage records, so a page costs the same at ten requests and at te
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -15,6 +15,9 @@ from billing.models import UsageDay, UsageHour
 from billing.periods import Period, today
 
 GROUPS = {"model": "model", "project": "project_id", "key": "api_key_id"}
+# As many groups as a chart draws.
+CELL_GROUPS_MAX = 8
+# In the order of the fields of `Figures`.
 _SUMS = (
     "requests",
     "errors",
@@ -41,8 +44,15 @@ class Figures:
     charge_nanos: int = 0
 
     def add(self, other: "Figures") -> None:
-        for one in fields(self):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        # Written out: a customer's ninety days are tens of thousands of these.
+        self.requests += other.requests
+        self.errors += other.errors
+        self.input_tokens += other.input_tokens
+        self.cached_input_tokens += other.cached_input_tokens
+        self.cache_write_tokens += other.cache_write_tokens
+        self.output_tokens += other.output_tokens
+        self.reasoning_output_tokens += other.reasoning_output_tokens
+        self.charge_nanos += other.charge_nanos
 
     @property
     def prompt_tokens(self) -> int:
@@ -63,7 +73,7 @@ class Figures:
 
 @dataclass(slots=True)
 class Table:
-    """Figures per day and per group, with the totals either way."""
+    """Figures per day and per group, the totals, and both at once for the largest groups."""
 
     days: list[date]
     cells: dict[tuple[date, Any], Figures] = field(default_factory=dict)
@@ -71,32 +81,31 @@ class Table:
     by_group: dict[Any, Figures] = field(default_factory=lambda: defaultdict(Figures))
     total: Figures = field(default_factory=Figures)
 
-    def put(self, day: date, group: Any, figures: Figures) -> None:
-        for slot in (self.by_day[day], self.by_group[group], self.total):
-            slot.add(figures)
-        self.cells.setdefault((day, group), Figures()).add(figures)
-
     def groups(self, measure: str) -> list[Any]:
         """The groups, the largest of `measure` first."""
         size = {group: getattr(figures, measure) for group, figures in self.by_group.items()}
         return sorted(size, key=lambda group: (-size[group], str(group)))
 
 
-def table(organization_id: int, period: Period, group: str = "model", **filters: Any) -> Table:
-    """Usage of `period` by day and by `group` (a key of GROUPS), narrowed by rollup columns."""
+def table(
+    organization_id: int, period: Period, group: str = "model", measure: str = "charge_nanos"
+) -> Table:
+    """Usage of `period` by day and by `group` (a key of GROUPS).
+
+    A thousand keys over ninety days are more cells than a page can show: `cells` has those of
+    the groups largest in `measure` only.
+    """
     column = GROUPS[group]
     out = Table(period.days)
-    for day, name, figures in _rows(organization_id, period.first, period.last, column, filters):
-        out.put(day, name, figures)
+    for (name,), figures in _rows(organization_id, period, column):
+        out.by_group[name].add(figures)
+        out.total.add(figures)
+    for (day,), figures in _rows(organization_id, period, "day"):
+        out.by_day[day].add(figures)
+    largest = out.groups(measure)[:CELL_GROUPS_MAX]
+    narrowed = {f"{column}__in": largest}
+    out.cells = dict(_rows(organization_id, period, "day", column, **narrowed))
     return out
-
-
-def since(organization_id: int, first: date) -> dict[date, Figures]:
-    """Figures per day from `first` to today."""
-    days: dict[date, Figures] = defaultdict(Figures)
-    for day, _name, figures in _rows(organization_id, first, today(), "model", {}):
-        days[day].add(figures)
-    return days
 
 
 def total_of(days: dict[date, Figures], first: date) -> Figures:
@@ -108,28 +117,31 @@ def total_of(days: dict[date, Figures], first: date) -> Figures:
 
 
 def _rows(
-    organization_id: int, first: date, last: date, column: str, filters: dict[str, Any]
-) -> Iterator[tuple[date, Any, Figures]]:
+    organization_id: int, period: Period, *keys: str, **filters: Any
+) -> Iterator[tuple[tuple[Any, ...], Figures]]:
+    """Sums by `keys` ("day" and rollup columns): of the past days, then of today's hours."""
     now = today()
     past = UsageDay.objects.filter(
-        organization_id=organization_id, day__gte=first, day__lte=min(last, now - timedelta(1))
+        organization_id=organization_id,
+        day__gte=period.first,
+        day__lte=min(period.last, now - timedelta(1)),
+        **filters,
     )
-    for row in _summed(past.filter(**filters), "day", column):
-        yield row["day"], row[column], _figures(row)
-    if last >= now:
+    for values, figures in _summed(past, keys):
+        yield values, figures
+    if period.last >= now:
         start = datetime.combine(now, time(), UTC)
-        current = UsageHour.objects.filter(organization_id=organization_id, hour__gte=start)
-        for row in _summed(current.filter(**filters), None, column):
-            yield now, row[column], _figures(row)
+        current = UsageHour.objects.filter(
+            organization_id=organization_id, hour__gte=start, **filters
+        )
+        # An hour's row has no day, and all of them are today's. There is one organization.
+        columns = [key if key != "day" else "organization_id" for key in keys]
+        for values, figures in _summed(current, columns):
+            pairs = zip(keys, values, strict=True)
+            yield tuple(now if key == "day" else value for key, value in pairs), figures
 
 
-def _summed(rows: QuerySet[Any], day: str | None, column: str) -> Iterable[dict[str, Any]]:
-    keys = [day, column] if day else [column]
-    summed: Iterable[dict[str, Any]] = (
-        rows.order_by().values(*keys).annotate(**{f"sum_{name}": Sum(name) for name in _SUMS})
-    )
-    return summed
-
-
-def _figures(row: dict[str, Any]) -> Figures:
-    return Figures(**{name: int(row[f"sum_{name}"] or 0) for name in _SUMS})
+def _summed(rows: QuerySet[Any], keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Figures]]:
+    sums = {f"sum_{name}": Sum(name) for name in _SUMS}
+    for row in rows.order_by().values(*keys).annotate(**sums).values_list(*keys, *sums):
+        yield row[: len(keys)], Figures(*map(int, row[len(keys) :]))

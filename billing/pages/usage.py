@@ -16,6 +16,8 @@ MEASURES = [
     ("requests", _("Requests")),
 ]
 _GROUPS = [("model", _("Model")), ("project", _("Project")), ("key", _("Key"))]
+# What a table on a page can be read for; the total counts them all.
+_ROWS_MAX = 100
 _URL_MEASURES = {"spend": "charge_nanos", "tokens": "tokens", "requests": "requests"}
 
 
@@ -28,8 +30,9 @@ def usage(request: MemberRequest) -> HttpResponse:
     shown = request.GET.get("show", "spend")
     shown = shown if shown in _URL_MEASURES else "spend"
     measure = _URL_MEASURES[shown]
-    table = spending.table(organization.pk, period, group)
-    names = _names(organization, group)
+    table = spending.table(organization.pk, period, group, measure)
+    groups = table.groups(measure)
+    names = _names(organization, group, groups[:_ROWS_MAX])
     context = {
         "period": period,
         "periods": periods.CHOICES,
@@ -39,18 +42,20 @@ def usage(request: MemberRequest) -> HttpResponse:
         "shows": [(key, label) for key, (_m, label) in zip(_URL_MEASURES, MEASURES, strict=True)],
         "chart": charts.of_usage(table, measure, names),
         "total": table.total,
-        "rows": [(names.get(name, name), table.by_group[name]) for name in table.groups(measure)],
+        "rows": [(names.get(name, name), table.by_group[name]) for name in groups[:_ROWS_MAX]],
+        "left_out": len(groups[_ROWS_MAX:]),
         "days": [(day, table.by_day[day]) for day in reversed(period.days) if day in table.by_day],
     }
     return render(request, "billing/usage.html", context)
 
 
-def _names(organization: Organization, group: str) -> dict[Any, str]:
+def _names(organization: Organization, group: str, shown: list[Any]) -> dict[Any, str]:
     """What ids are called: projects and keys of this organization, revoked ones included."""
     if group == "project":
-        rows = Project.objects.filter(organization=organization).values_list("pk", "name")
+        projects = Project.objects.filter(organization=organization, pk__in=shown)
+        rows = projects.values_list("pk", "name")
     elif group == "key":
-        keys = ApiKey.objects.filter(organization=organization)
+        keys = ApiKey.objects.filter(organization=organization, pk__in=shown)
         rows = [(key.pk, f"{key.name} …{key.last_four}") for key in keys]  # type: ignore[assignment]
     else:
         return {}

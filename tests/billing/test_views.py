@@ -6,9 +6,10 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from billing import charts, ledger, periods, receipts
-from billing.models import Invoice, Plan, TransferKind, UsageRecord
+from billing import charts, ledger, periods, receipts, spending
+from billing.models import Invoice, Plan, TransferKind, UsageDay, UsageHour, UsageRecord
 from billing.pages.requests import parse_id
+from billing.pages.wallet import history
 from billing.templatetags import figures
 from providers import seed
 from tests import factories
@@ -47,7 +48,7 @@ def test_every_member_sees_their_own_organization_even_an_empty_one(client, cast
     assert client.get(path).status_code == 200
 
 
-@pytest.mark.parametrize(("path", "most"), [*zip(PATHS, (10, 8, 6, 11), strict=True)])
+@pytest.mark.parametrize(("path", "most"), [*zip(PATHS, (12, 12, 6, 11), strict=True)])
 def test_a_busy_page_takes_a_bounded_number_of_queries(
     client, busy, path, most, django_assert_max_num_queries
 ):
@@ -234,6 +235,51 @@ def test_a_chart_folds_what_is_beyond_eight_series_into_other():
     assert [one.name for one in chart.series][-1] == "other"
     assert len(chart.series) == 8
     assert sum(one.total for one in chart.series) == sum(one.total for one in series)
+
+
+def _use_by_many_keys(organization, count: int) -> None:
+    """Yesterday and today, key n with n requests each day."""
+    today = timezone.now().date()
+    facts = {"organization_id": organization.pk, "model": "qwen-plus"}
+    for n in range(1, count + 1):
+        same = {**facts, "api_key_id": n, "requests": n, "charge_nanos": n * 1_000}
+        UsageDay.objects.create(day=today - timedelta(1), **same)
+        UsageHour.objects.create(hour=timezone.now(), **same)
+
+
+@pytest.mark.parametrize(("count", "series"), [(8, 8), (9, 8), (120, 8)])
+def test_usage_by_key_adds_up_whatever_the_number_of_keys(cast, count, series):
+    _use_by_many_keys(cast.organization, count)
+    table = spending.table(cast.organization.pk, periods.parse("7d"), "key", "requests")
+    assert table.total.requests == count * (count + 1)
+    assert sum(one.requests for one in table.by_day.values()) == table.total.requests
+    assert table.groups("requests")[0] == count
+    chart = charts.of_usage(table, "requests", {})
+    assert chart is not None and len(chart.series) == series
+    assert sum(one.total for one in chart.series) == table.total.requests
+    assert (chart.series[-1].name == "other") is (count > 8)
+
+
+def test_usage_by_key_lists_the_largest_hundred_and_says_how_many_more_there_are(client, cast):
+    _use_by_many_keys(cast.organization, 103)
+    client.force_login(cast.alice)
+    page = client.get("/usage", {"by": "key", "show": "requests", "period": "7d"})
+    assert len(page.context["rows"]) == 100
+    assert page.context["rows"][0][1].requests == 206
+    assert "3 more are in the total" in page.content.decode()
+
+
+def test_the_history_has_both_sides_of_the_wallet_newest_first_and_no_single_request(busy):
+    wallet = ledger.open_wallet(busy.organization)
+    ledger.debit(wallet, 1_000, kind=TransferKind.PLAN_FEE, reason="fee")
+    ledger.credit(wallet, 2_000, kind=TransferKind.TOP_UP, reason="later")
+    single = [one for one in history(wallet) if one.at]
+    assert [(one.amount_nanos, one.note) for one in single[:2]] == [
+        (2_000, "later"),
+        (-1_000, "fee"),
+    ]
+    assert [one.at for one in single] == sorted((one.at for one in single if one.at), reverse=True)
+    assert all(one.usage_day or one.at for one in history(wallet))
 
 
 def test_a_chart_starts_at_zero_and_its_tallest_bar_fits():
