@@ -124,25 +124,36 @@ def fold_deltas(limit: int = 10_000) -> int:
         return int(cursor.fetchone()[0])
 
 
-def has_settled_down(seconds: int = 15) -> bool:
-    """Whether the database has been up for `seconds`: after an outage gateways first extend and
-    replay what is theirs, so that a worker does not settle it for less."""
+# A worker looks every five seconds. After a longer gap than this the database was away, or every
+# worker was, and gateways have this long to extend and replay what is theirs.
+_SWEEP_GAP_SECONDS = 12
+_GRACE_SECONDS = 15
+
+
+def begin_sweep() -> datetime | None:
+    """The moment up to which expired holds may be settled; None while it may not be judged.
+
+    A gateway extends its holds every two seconds where the database lets it. A hold that expired
+    while the database did not answer says nothing about its gateway, so after a gap in the
+    workers' own looks everybody waits. The moment is the database's at the look: should it freeze
+    after it, what expires meanwhile is not due.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_postmaster_start_time() < now() - make_interval(secs => %s)", (seconds,)
-        )
-        return bool(cursor.fetchone()[0])
+        cursor.execute(statements.BEGIN_SWEEP, {"gap": _SWEEP_GAP_SECONDS, "grace": _GRACE_SECONDS})
+        moment, is_steady = cursor.fetchone()
+    return moment if is_steady else None
 
 
-def expire_due(limit: int = 500) -> int:
-    """Settle holds whose gateway has stopped extending them. Returns how many.
+def expire_due(limit: int = 500, until: datetime | None = None) -> int:
+    """Settle holds that expired before `until` (now without it): their gateway has stopped
+    extending them. Returns how many.
 
     A request that had relayed something is charged the progress last saved; one that had not is
     released. Either way its usage record says `gateway_lost`. Rows another worker has claimed
     are passed over.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.CLAIM_DUE, {"limit": limit})
+        cursor.execute(statements.CLAIM_DUE, {"limit": limit, "until": until})
         due = cursor.fetchall()
         # By wallet, as the gateways lock them, so that neither waits for the other in a circle.
         due.sort(key=lambda row: row[1])

@@ -208,10 +208,19 @@ ON CONFLICT (transfer_id) DO UPDATE
 SET charge_nanos = excluded.charge_nanos, facts = excluded.facts, saved_at = excluded.saved_at
 """
 
+# One row for all workers. A gap between two looks, or a clock that was set, begins a new wait.
+BEGIN_SWEEP = """
+INSERT INTO billing_sweep AS s (id, seen_at, steady_since) VALUES (1, now(), now())
+ON CONFLICT (id) DO UPDATE SET seen_at = now(), steady_since = CASE
+    WHEN now() - s.seen_at BETWEEN interval '-1 second' AND make_interval(secs => %(gap)s)
+    THEN s.steady_since ELSE now() END
+RETURNING now(), now() - steady_since >= make_interval(secs => %(grace)s)
+"""
+
 CLAIM_DUE = """
 SELECT t.id, t.debit_account_id, t.held_nanos, t.api_key_id, t.created_at, p.charge_nanos, p.facts
 FROM billing_transfer t LEFT JOIN billing_streamprogress p ON p.transfer_id = t.id
-WHERE t.state = 'pending' AND t.expires_at < now()
+WHERE t.state = 'pending' AND t.expires_at < coalesce(%(until)s, now())
 ORDER BY t.expires_at LIMIT %(limit)s FOR UPDATE OF t SKIP LOCKED
 """
 

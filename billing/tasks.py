@@ -12,9 +12,8 @@ _FOLDS_MAX = 50
 @shared_task
 def expire_holds() -> int:
     """Settle holds whose gateway has stopped extending them."""
-    if not ledger.has_settled_down():
-        return 0
-    return ledger.expire_due(limit=2_000)
+    until = ledger.begin_sweep()
+    return 0 if until is None else ledger.expire_due(limit=2_000, until=until)
 
 
 @shared_task

@@ -201,6 +201,17 @@ class StreamProgress(models.Model):
         return f"{self.transfer_id}: {self.charge_nanos}"
 
 
+class Sweep(models.Model):
+    """When a worker last looked for expired holds, and since when one has looked without a gap.
+    One row: see `ledger.begin_sweep`."""
+
+    seen_at = models.DateTimeField()
+    steady_since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.seen_at}, without a gap since {self.steady_since}"
+
+
 class KeyBudget(models.Model):
     """What a spend-capped key has spent or holds in the current UTC day and month."""
 

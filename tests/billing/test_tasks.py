@@ -16,6 +16,7 @@ from billing.models import (
     AccountDelta,
     StreamProgress,
     Subscription,
+    Sweep,
     Transfer,
     TransferKind,
     UsageDay,
@@ -38,9 +39,6 @@ def _top_up(organization, nanos: int) -> None:
     ledger.credit(Account.objects.get(organization=organization), nanos, kind=TransferKind.TOP_UP)
 
 
-_HAS_SETTLED_DOWN = ledger.has_settled_down
-
-
 def _spend(organization, nanos: int) -> None:
     wallet = Account.objects.get(organization=organization)
     ledger.debit(wallet, nanos, kind=TransferKind.ADJUSTMENT)
@@ -56,28 +54,37 @@ def test_every_scheduled_task_exists_and_its_message_expires() -> None:
         assert entry["options"]["expires"] <= entry["schedule"]
 
 
-@pytest.fixture
-def real_has_settled_down():
-    return _HAS_SETTLED_DOWN
-
-
 @pytest.fixture(autouse=True)
-def database_long_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The suite's database may have started a moment ago; one test is about that."""
-    monkeypatch.setattr(ledger, "has_settled_down", lambda: True)
+def steady() -> Sweep:
+    """Workers have looked for expired holds all the time, the last one two seconds ago."""
+    now = timezone.now()
+    return Sweep.objects.create(
+        id=1, seen_at=now - timedelta(seconds=2), steady_since=now - timedelta(hours=1)
+    )
 
 
-def test_expire_holds_waits_after_the_database_has_come_back(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("seconds", [-3600, 13, 3600])
+def test_expire_holds_waits_after_a_gap_in_which_nobody_could_look(
+    steady: Sweep, seconds: int
 ) -> None:
-    monkeypatch.setattr(ledger, "has_settled_down", lambda: False)
+    # The database froze, every worker was away, or the clock was set back.
+    Sweep.objects.update(seen_at=timezone.now() - timedelta(seconds=seconds))
+    scenes.authorize(scenes.Request(scenes.make_organization()), hold_seconds=-1)
+    assert tasks.expire_holds() == 0
+    Sweep.objects.update(steady_since=timezone.now() - timedelta(seconds=16))
+    assert tasks.expire_holds() == 1
+
+
+def test_expire_holds_waits_where_nobody_has_looked_before() -> None:
+    Sweep.objects.all().delete()
     scenes.authorize(scenes.Request(scenes.make_organization()), hold_seconds=-1)
     assert tasks.expire_holds() == 0
 
 
-def test_has_settled_down_knows_how_long_the_database_is_up(real_has_settled_down) -> None:
-    assert real_has_settled_down(0)
-    assert not real_has_settled_down(10**9)
+def test_a_hold_that_expired_after_the_look_is_not_due() -> None:
+    scenes.authorize(scenes.Request(scenes.make_organization()), hold_seconds=-1)
+    assert ledger.expire_due(until=timezone.now() - timedelta(seconds=30)) == 0
+    assert ledger.expire_due() == 1
 
 
 def test_expire_holds_releases_a_hold_whose_gateway_is_gone() -> None:
