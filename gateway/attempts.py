@@ -12,17 +12,22 @@ import msgspec
 from django.conf import settings
 
 from gateway.exchanges import Exchange, Interrupt, Interrupted
+from gateway.retries import RetryBudget
 from providers.catalog import ChannelFacts
 from providers.upstream import Failure, StreamDied, UpstreamFailed
 
 ATTEMPTS_MAX = 3
 
 
-def channels(exchange: Exchange) -> Iterator[ChannelFacts]:
-    """The channels to try, each noted as the exchange's own before it is tried."""
+def channels(exchange: Exchange, retries: RetryBudget) -> Iterator[ChannelFacts]:
+    """The channels to try, each noted as the exchange's own before it is tried. Ends early where
+    the process has no second attempt left to give."""
     for channel in exchange.route.channels[:ATTEMPTS_MAX]:
         if exchange.asked_at is None:
             exchange.asked_at = time.monotonic()
+            retries.note_request()
+        elif not retries.take():
+            return
         exchange.channel = channel
         exchange.attempts += 1
         channel.health.attempts += 1

@@ -23,6 +23,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ttonk_limiter_local_decisions": ("Decisions made while Redis was away.", ()),
     "ttonk_limiter_lane_breaks": ("Times the connection to Redis broke.", ()),
     "ttonk_captures_lost": ("Charges that could be made durable nowhere.", ()),
+    "ttonk_retries_refused": ("Second attempts that the bound on them did not allow.", ()),
     "ttonk_channel_attempts": ("Requests sent to a channel.", _CHANNEL),
     "ttonk_channel_failures": ("Requests that a channel failed.", (*_CHANNEL, "failure")),
 }

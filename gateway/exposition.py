@@ -86,6 +86,7 @@ def snapshot(services: Services) -> Snapshot:
         "ttonk_limiter_local_decisions": {(): services.limiter.local_decisions},
         "ttonk_limiter_lane_breaks": {(): services.limiter.lane.breaks},
         "ttonk_captures_lost": {(): metrics.captures_lost},
+        "ttonk_retries_refused": {(): services.retries.refused},
         "ttonk_error_answers": {
             (str(status), code): count for (status, code), count in metrics.errors.items()
         },

@@ -17,6 +17,7 @@ from gateway.counting import TokenCounter
 from gateway.exchanges import Interrupt
 from gateway.metrics import Metrics
 from gateway.principals import Principals
+from gateway.retries import RetryBudget
 from gateway.routes import Routes
 from gateway.watch import Watch
 from providers.upstream import Timeouts, Upstream
@@ -62,6 +63,7 @@ class Services:
                 event_bytes_max=options["EVENT_BYTES_MAX"],
             )
         )
+        self.retries = RetryBudget(processes=options["PROCESSES"])
         self.metrics = Metrics()
         self.ledger.on_commit = self.metrics.note_commit
         self.counter = TokenCounter()

@@ -48,7 +48,7 @@ async def _first_stream(exchange: Exchange, services: Services) -> Relay:
     """Relay the first channel's stream that brings a token; a channel that fails before its
     first token is followed by the next, and nothing of it is shown."""
     failed = UpstreamFailed(Failure.REFUSED, "no channel is enabled")
-    for channel in attempts.channels(exchange):
+    for channel in attempts.channels(exchange, services.retries):
         relay = _relay(exchange, channel)
         try:
             with attempts.interruptible(exchange):

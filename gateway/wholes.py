@@ -49,7 +49,7 @@ async def answer(exchange: Exchange, services: Services) -> None:
 async def _first_answer(exchange: Exchange, services: Services) -> dict[str, Any]:
     """The first channel's answer that is one."""
     failed = UpstreamFailed(Failure.REFUSED, "no channel is enabled")
-    for channel in attempts.channels(exchange):
+    for channel in attempts.channels(exchange, services.retries):
         try:
             with attempts.interruptible(exchange):
                 body = await _ask(exchange, channel, services)
