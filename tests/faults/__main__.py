@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -27,6 +28,8 @@ BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
 def main() -> int:
     chosen = _arguments()
     django.setup()
+    # Told to end, a round takes apart what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     effort = Effort.SHORT if chosen.short else Effort.FULL
     verdicts: list[Verdict] = []
     took: dict[str, float] = {}

@@ -75,7 +75,7 @@ def audit(seen: Sequence[Seen], received: Sequence[Received], books: Books) -> A
     found = Audit(requests=len(seen))
     calls: dict[str, list[Received]] = {}
     for call in received:
-        calls.setdefault(_request_id(call), []).append(call)
+        calls.setdefault(request_id(call), []).append(call)
     by_tag = {calls_of[0].script.tag: name for name, calls_of in calls.items()}
     booked = _booked(books)
     for one in seen:
@@ -87,7 +87,7 @@ def audit(seen: Sequence[Seen], received: Sequence[Received], books: Books) -> A
     return found
 
 
-def _request_id(call: Received) -> str:
+def request_id(call: Received) -> str:
     """As the gateway told the upstream."""
     return next(value for name, value in call.headers.items() if name.lower() == "x-request-id")
 
@@ -168,12 +168,20 @@ def _prompt_counts(text: str) -> set[int]:
     return {tokens + 6 for tokens in _counts(text)}
 
 
+def _believable(usage: Any) -> dict[str, int] | None:
+    """A report that can be true of these scripts' small answers; any other counts as none."""
+    if not isinstance(usage, dict) or usage.get("prompt_tokens") != PROMPT_TOKENS:
+        return None
+    completion = usage.get("completion_tokens")
+    return usage if isinstance(completion, int) and 0 < completion < 10_000 else None
+
+
 def _allowed(reason: str, one: Seen, call: Received) -> set[int]:
     """Nanos that the endings' table allows, by what the upstream sent."""
     if reason in _FREE:
         return {0}
     pieces, _ = pieces_of(call.script, call.body)
-    usage = usage_of(call.script, call.body)
+    usage = _believable(usage_of(call.script, call.body))
     prompts = _prompt_counts(one.prompt)
     if reason in _COMPLETE:
         if usage is not None:

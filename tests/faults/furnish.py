@@ -14,14 +14,14 @@ from typing import Any
 import django
 
 
-def furnish(
-    upstreams: dict[str, list[str]], customers: dict[str, dict[str, Any]]
-) -> dict[str, str]:
-    """Migrate, seed, give each model its upstreams (base URLs, the first tried first) and each
-    customer `credit` (USD), no plan limits, and one key with the options in `key`."""
+def furnish(url: str, channels: int, customers: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Migrate, seed, give each model so many channels to the upstream at `url`, the first tried
+    first, and each customer `credit` (USD), no plan limits, and one key with the options in
+    `key`."""
     from django.core.management import call_command
 
     from billing.models import Plan
+    from tests.journeys.callers import NANOS
     from tests.upstream import CREDENTIAL_VARIABLE
 
     call_command("migrate", verbosity=0)
@@ -30,10 +30,12 @@ def furnish(
         slug="unlimited", name="Unlimited", fee_nanos_per_month=0, markup_ppm=1_000_000,
         body_bytes_max=1_000_000, is_public=False, position=100,
     )  # fmt: skip
-    for model, urls in upstreams.items():
-        for number, url in enumerate(urls, start=1):
+    for model in NANOS:
+        for number in range(1, channels + 1):
+            # What makes a channel another one is the upstream's name for the model.
+            name = model if number == 1 else f"{model}-{number}"
             _call(
-                "add_channel", model, "--base-url", url, "--upstream-model", model,
+                "add_channel", model, "--base-url", url, "--upstream-model", name,
                 "--credential-env", CREDENTIAL_VARIABLE, "--priority", str(10 * number),
             )  # fmt: skip
     return {name: _enrol(name, **facts) for name, facts in customers.items()}

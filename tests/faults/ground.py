@@ -22,7 +22,6 @@ from config.launcher import ports
 from tests.faults.furnish import furnish
 from tests.faults.stores import Cache, Database
 from tests.journeys.books import Books
-from tests.journeys.callers import NANOS
 from tests.stack import PROJECT, Stack
 from tests.upstream import ScriptedUpstream, credential
 
@@ -109,9 +108,11 @@ def opened(
     *,
     has_worker: bool = True,
     gateways: tuple[str, ...] = GATEWAYS,
+    channels: int = 1,
     **changes: str,
 ) -> Iterator[Ground]:
-    """Built, answering, and taken apart at the end. `changes` are in everybody's environment."""
+    """Built, answering, and taken apart at the end. Each model has so many `channels`, all of the
+    one upstream; `changes` are in everybody's environment."""
     folder = Path(tempfile.mkdtemp(prefix="faults-", dir=os.environ["TTONK_DATA"]))
     folder.chmod(0o711)  # the stores may run as another account
     (folder / "logs").mkdir()
@@ -124,7 +125,7 @@ def opened(
             stack = _stack(folder, database, cache, gateways, changes)
             urls = {name: f"http://127.0.0.1:{ports.pick()}" for name in gateways}
             ground = Ground(stack, database, cache, upstream, urls)
-            ground.keys = _furnish(stack, upstream, customers or CUSTOMERS)
+            ground.keys = _furnish(stack, upstream, customers or CUSTOMERS, channels)
             ground.start_gateways()
             if has_worker:
                 stack.start_worker()
@@ -163,9 +164,9 @@ def _stack(
 
 
 def _furnish(
-    stack: Stack, upstream: ScriptedUpstream, customers: dict[str, dict[str, Any]]
+    stack: Stack, upstream: ScriptedUpstream, customers: dict[str, dict[str, Any]], channels: int
 ) -> dict[str, str]:
-    wanted = {"upstreams": {model: [upstream.base_url] for model in NANOS}, "customers": customers}
+    wanted = {"url": upstream.base_url, "channels": channels, "customers": customers}
     done = subprocess.run(
         [sys.executable, "-m", furnish.__module__], input=json.dumps(wanted), text=True,
         env=stack.environment, cwd=PROJECT, stdout=subprocess.PIPE, timeout=120, check=True,

@@ -30,6 +30,7 @@ ROUNDS: list[str] = [
     "malformed",
     "funds",
     "cuts",
+    "upstream",
 ]
 
 
