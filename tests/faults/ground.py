@@ -109,10 +109,10 @@ def opened(
     has_worker: bool = True,
     gateways: tuple[str, ...] = GATEWAYS,
     channels: int = 1,
-    **changes: str,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Ground]:
     """Built, answering, and taken apart at the end. Each model has so many `channels`, all of the
-    one upstream; `changes` are in everybody's environment."""
+    one upstream; `environment` is everybody's beside the usual."""
     folder = Path(tempfile.mkdtemp(prefix="faults-", dir=os.environ["TTONK_DATA"]))
     folder.chmod(0o711)  # the stores may run as another account
     (folder / "logs").mkdir()
@@ -122,7 +122,7 @@ def opened(
         database, cache = Database(folder), Cache(folder)
         parts += [database, cache]
         with ScriptedUpstream() as upstream:
-            stack = _stack(folder, database, cache, gateways, changes)
+            stack = _stack(folder, database, cache, gateways, environment or {})
             urls = {name: f"http://127.0.0.1:{ports.pick()}" for name in gateways}
             ground = Ground(stack, database, cache, upstream, urls)
             ground.keys = _furnish(stack, upstream, customers or CUSTOMERS, channels)

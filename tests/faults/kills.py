@@ -19,15 +19,15 @@ PARTS = ("gateway", "worker", "postgresql", "valkey")
 CLIENTS = 24
 ORPHAN_SECONDS_MAX = 90.0
 # Between two kills, at random up to this.
-PAUSE_SECONDS = 3.0
+PAUSE_SECONDS = {Effort.SHORT: 1.0, Effort.FULL: 3.0}
 BATCH = 40
 
 
 def run(effort: Effort, seed: int) -> list[Verdict]:
     each = 100 if effort is Effort.FULL else 2
     hold_seconds = "45" if effort is Effort.FULL else "5"
-    with grounds.opened(TTONK_HOLD_SECONDS=hold_seconds) as ground:
-        killing = _Killing(ground, random.Random(seed))
+    with grounds.opened(environment={"TTONK_HOLD_SECONDS": hold_seconds}) as ground:
+        killing = _Killing(ground, random.Random(seed), PAUSE_SECONDS[effort])
         load = Load(list(ground.urls.values()), ground.keys, seed)
         with load.running(CLIENTS):
             time.sleep(1)
@@ -44,8 +44,9 @@ def run(effort: Effort, seed: int) -> list[Verdict]:
 class _Killing:
     """Kills, as its seed plans them, and starts again what it killed, as a supervisor would."""
 
-    def __init__(self, ground: Ground, rng: random.Random) -> None:
+    def __init__(self, ground: Ground, rng: random.Random, pause_seconds: float) -> None:
         self._ground = ground
+        self._pause_seconds = pause_seconds
         self._rng = rng
         self.killed: Counter[str] = Counter()
         self.proofs: list[bool] = []
@@ -59,7 +60,7 @@ class _Killing:
         self._rng.shuffle(plan)
         for number, part in enumerate(plan, start=1):
             self._kill(part)
-            time.sleep(self._rng.random() * PAUSE_SECONDS)
+            time.sleep(self._rng.random() * self._pause_seconds)
             self.look(self._ground.oldest_hold_seconds())
             if number % BATCH == 0 and number < len(plan):
                 self.mend()

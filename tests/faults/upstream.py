@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.goals import Verdict
 from tests.faults import ground as grounds
@@ -25,7 +26,7 @@ PATIENCE = {
     "TTONK_ANSWER_BYTES_MAX": "1000000",
 }
 # Reports of usage that no upstream can mean.
-LIES = (
+LIES: tuple[dict[str, Any], ...] = (
     {"prompt_tokens": -7, "completion_tokens": 3, "total_tokens": -4},
     {"prompt_tokens": 7, "completion_tokens": -3, "total_tokens": 4},
     {"prompt_tokens": 10**12, "completion_tokens": 10**12, "total_tokens": 2 * 10**12},
@@ -62,7 +63,7 @@ def misbehaving(rng: random.Random, tag: str) -> Wish:
 
 
 def run(effort: Effort, seed: int) -> list[Verdict]:
-    with grounds.opened(has_worker=False, channels=3, **PATIENCE) as ground:
+    with grounds.opened(has_worker=False, channels=3, environment=PATIENCE) as ground:
         load = Load(list(ground.urls.values()), ground.keys, seed, misbehaving, pause_seconds=0.1)
         began_at = time.monotonic()
         with load.running(CLIENTS):
