@@ -1,12 +1,11 @@
 """What the gateway asks of the ledger, as data, and its form as SQL parameters.
 
-Arrays travel as PostgreSQL array literals: for a batch of many short columns that costs the
-gateway a third of what adapting Python lists element by element does.
+Arrays travel as PostgreSQL array literals, which a JSON encoder writes in one call per column:
+no Python object is touched for each element of a batch of many short columns.
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +15,7 @@ from billing.ledger import InsufficientFunds
 from billing.statements import USAGE_COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(msgspec.Struct, frozen=True):
     """A request to hold `amount_nanos`, or anything down to `minimum_nanos` if that is all."""
 
     id: uuid.UUID
@@ -33,8 +31,7 @@ class Authorization:
         return self.cap_day_nanos is not None or self.cap_month_nanos is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Money set aside for one request."""
 
     id: uuid.UUID
@@ -89,8 +86,7 @@ class Capture(msgspec.Struct, frozen=True):
         return self.is_capped or self.facts.charge_nanos > self.held_nanos
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """A request still running: its hold is extended, and what it has relayed is saved."""
 
     id: uuid.UUID
@@ -110,17 +106,21 @@ def fit(
             out.append(InsufficientFunds(item.minimum_nanos, left[item.wallet_id]))
             continue
         left[item.wallet_id] -= amount
-        out.append(replace(item, amount_nanos=amount))
+        out.append(msgspec.structs.replace(item, amount_nanos=amount))
     return out
 
 
-def array(values: Iterable[object]) -> str:
-    """A PostgreSQL array literal of numbers, uuids, times, booleans and nulls."""
-    return "{" + ",".join(["NULL" if v is None else str(v) for v in values]) + "}"
+def array(values: Sequence[object]) -> str:
+    """A PostgreSQL array literal of numbers, uuids, times, booleans and nulls: what JSON writes
+    between its brackets."""
+    return "{" + msgspec.json.encode(values)[1:-1].decode() + "}"
 
 
-def text_array(values: Iterable[str]) -> str:
-    """A PostgreSQL array literal of strings, quoted."""
+def text_array(values: Sequence[str]) -> str:
+    """A PostgreSQL array literal of strings. JSON quotes them alike, but for what it escapes."""
+    encoded = msgspec.json.encode(values)
+    if b"\\" not in encoded:
+        return "{" + encoded[1:-1].decode() + "}"
     quoted = ['"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values]
     return "{" + ",".join(quoted) + "}"
 
@@ -129,26 +129,26 @@ def authorize_parameters(
     items: Sequence[Authorization], revenue_id: int, hold_seconds: int
 ) -> dict[str, Any]:
     return {
-        "ids": array(item.id for item in items),
-        "wallets": array(item.wallet_id for item in items),
-        "amounts": array(item.amount_nanos for item in items),
-        "keys": array(item.api_key_id for item in items),
+        "ids": array([item.id for item in items]),
+        "wallets": array([item.wallet_id for item in items]),
+        "amounts": array([item.amount_nanos for item in items]),
+        "keys": array([item.api_key_id for item in items]),
         "revenue": revenue_id,
         "hold_seconds": hold_seconds,
     }
 
 
 def wallets(items: Sequence[Authorization | Capture]) -> dict[str, Any]:
-    return {"wallets": array({item.wallet_id for item in items})}
+    return {"wallets": array(list({item.wallet_id for item in items}))}
 
 
-_QUOTED = {name for name, kind in USAGE_COLUMNS.items() if kind in {"text", "timestamptz"}}
+_TEXTS = {name for name, kind in USAGE_COLUMNS.items() if kind == "text"}
 
 
 def capture_parameters(items: Sequence[Capture]) -> dict[str, Any]:
     columns = zip(*[msgspec.structs.astuple(item.facts) for item in items], strict=True)
     parameters = {
-        name: text_array(map(str, column)) if name in _QUOTED else array(column)
+        name: text_array(column) if name in _TEXTS else array(column)
         for name, column in zip(USAGE_COLUMNS, columns, strict=True)
     }
     return parameters | id_bounds(parameters["id"])
@@ -157,15 +157,15 @@ def capture_parameters(items: Sequence[Capture]) -> dict[str, Any]:
 def id_bounds(ids: str) -> dict[str, str]:
     """The first and the last of an array literal of ids. As text they sort as the ids do."""
     each = ids[1:-1].split(",")
-    return {"first_id": min(each), "last_id": max(each)}
+    return {"first_id": min(each).strip('"'), "last_id": max(each).strip('"')}
 
 
 def progress_parameters(items: Sequence[Progress], hold_seconds: int) -> dict[str, Any]:
-    ids = array(item.id for item in items)
+    ids = array([item.id for item in items])
     return {
         **id_bounds(ids),
         "ids": ids,
-        "charges": array(item.facts.charge_nanos if item.facts else 0 for item in items),
+        "charges": array([item.facts.charge_nanos if item.facts else 0 for item in items]),
         "facts": "{"
         + ",".join(
             '"' + as_json(item.facts).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -181,7 +181,7 @@ class GroupCommit:
             plain_holds, plain_captures, answers = [], [], {}
         unresolved = {row[0] for row in answers.get("capture_batch", [])}
         for capture, captured in plain_captures:
-            if str(capture.facts.id).encode() not in unresolved:
+            if not unresolved or str(capture.facts.id).encode() not in unresolved:
                 _finish(captured)
         for capture, captured in captures:
             if _is_open(captured):

@@ -7,6 +7,8 @@ function serves the hold, the charge and the proof that recomputes it.
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from providers.usage import TokenUsage
 
 _TOKENS_PER_RATE = 1_000_000
@@ -86,8 +88,7 @@ def _rounded_up(units: int) -> int:
     return -(-units // (_TOKENS_PER_RATE * _PPM))
 
 
-@dataclass(frozen=True, slots=True)
-class Ceiling:
+class Ceiling(msgspec.Struct, frozen=True):
     """What a request can cost at most, linear in its output tokens."""
 
     prompt_units: int

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -36,16 +35,21 @@ def channels(exchange: Exchange, retries: RetryBudget) -> Iterator[ChannelFacts]
         yield channel
 
 
-@contextmanager
-def interruptible(exchange: Exchange) -> Iterator[None]:
+class interruptible:
     """Inside, a cancellation that the watch asked for is an `Interrupted`."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        reason = exchange.take_interrupt()
-        if reason is None:
-            raise
-        raise Interrupted(reason) from None
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            reason = self._exchange.take_interrupt()
+            if reason is not None:
+                raise Interrupted(reason) from None
 
 
 def failure_of(error: Exception, channel: ChannelFacts) -> UpstreamFailed:
@@ -66,17 +70,22 @@ def failure_of(error: Exception, channel: ChannelFacts) -> UpstreamFailed:
     return failed
 
 
-@contextmanager
-def hearing_client(exchange: Exchange, *, at_once: bool) -> Iterator[None]:
+class hearing_client:
     """Inside, a client that hangs up interrupts the exchange. Where not `at_once`, it is listened
     to from the watch's next walk on: most exchanges have ended by then, and pay nothing."""
-    exchange.may_listen = True
-    if at_once:
-        exchange.listen()
-    try:
-        yield
-    finally:
-        exchange.stop_listening()
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange, *, at_once: bool) -> None:
+        self._exchange = exchange
+        exchange.may_listen = True
+        if at_once:
+            exchange.listen()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self._exchange.stop_listening()
 
 
 def upstream_body(exchange: Exchange, *, is_stream: bool) -> bytes:

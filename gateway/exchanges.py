@@ -6,8 +6,9 @@ instead of a timer per request: setting and cancelling timers would cost more th
 
 import asyncio
 import time
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from billing.batches import Hold
 from gateway.metering import Meter
@@ -34,8 +35,7 @@ class Interrupted(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True, eq=False)
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One chat completion under way."""
 
     request: GatewayRequest
@@ -58,7 +58,7 @@ class Exchange:
     is_ending: bool = False
     # Its capture is with the ledger, which decides it whatever becomes of the task.
     is_settled: bool = False
-    last_write_at: float = field(default_factory=time.monotonic)
+    last_write_at: float = msgspec.field(default_factory=time.monotonic)
     prompt_tokens_counted: int | None = None
 
     # Whether a client that hangs up interrupts it, and the task that hears so.

@@ -1,7 +1,8 @@
 """One chat completion, from a validated request to a durable charge."""
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from billing import pricing
 from billing.batches import Authorization, Hold
@@ -21,8 +22,7 @@ from gateway.services import Services
 OUTPUT_TOKENS_MIN = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True):
     """What one request may cost: linear in its output tokens, from a least to a most."""
 
     ceiling: pricing.Ceiling

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway import protocol
 from ratelimits.buckets import Decision, Level
@@ -27,13 +28,12 @@ CORS: Headers = [
 ]
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """A whole answer."""
 
     status: int
     body: bytes
-    headers: Headers = field(default_factory=list)
+    headers: Headers = []
 
 
 def rate_headers(decision: Decision) -> Headers:
@@ -88,6 +88,8 @@ class Client:
         self.is_started = self.is_ended = True
         headers = [JSON, (b"content-length", b"%d" % len(reply.body))]
         headers += self._headers + reply.headers
+        if protocol.answer_at_once(self._send, reply.status, headers, reply.body):
+            return
         await self._send(
             {"type": "http.response.start", "status": reply.status, "headers": headers}
         )

@@ -48,6 +48,8 @@ class GatewayRequest(HttpRequest):
         self.started = time.monotonic()
         self.request_id: uuid.UUID = ids.uuid7()
         self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
+        # The id as clients see it.
+        self.wire_id = "req_" + self.request_id.hex
         headers = [(b"x-request-id", self.wire_id.encode())]
         if b"origin" in self.raw_headers:
             headers += CORS
@@ -59,11 +61,6 @@ class GatewayRequest(HttpRequest):
 
     def __repr__(self) -> str:
         return f"<GatewayRequest {self.method} {self.path!r} {self.wire_id}>"
-
-    @property
-    def wire_id(self) -> str:
-        """The id as clients see it."""
-        return "req_" + self.request_id.hex
 
     @property
     def traceparent(self) -> str:

@@ -1,9 +1,9 @@
 """A route: the model, the price in force, and the channels that can serve one request."""
 
 import bisect
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from asgiref.sync import sync_to_async
 
 from billing import pricebook
@@ -14,8 +14,7 @@ from providers import catalog
 from providers.catalog import Catalog, ChannelFacts, ModelFacts, ModelNotFound
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     model: ModelFacts
     price: PriceVersion
     channels: list[ChannelFacts]

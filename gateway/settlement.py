@@ -7,7 +7,8 @@ relayed; whoever got nothing, nothing.
 
 import asyncio
 import time
-from dataclasses import replace
+
+import msgspec
 
 from billing import pricing
 from billing.batches import Capture, UsageFacts
@@ -48,7 +49,7 @@ def _at_most(usage: TokenUsage, completion: int) -> TokenUsage:
     a model says first."""
     reasoning = min(usage.reasoning_output, completion)
     output = min(usage.output, completion - reasoning)
-    return replace(usage, output=output, reasoning_output=reasoning)
+    return msgspec.structs.replace(usage, output=output, reasoning_output=reasoning)
 
 
 async def _prompt_tokens(exchange: Exchange, counter: TokenCounter) -> int:

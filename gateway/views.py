@@ -5,6 +5,8 @@ more than everything else a request does. What is kept is the view as DRF knows 
 by method, and its place in the OpenAPI document.
 """
 
+import functools
+from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 import msgspec
@@ -25,6 +27,18 @@ class GatewayView(APIView):
     methods: ClassVar[list[str]] = ["GET"]
     needs_key: ClassVar[bool] = True
     request: GatewayRequest  # type: ignore[assignment]
+
+    @classmethod
+    def as_view(cls, **settings: Any) -> Any:
+        """DRF's view, to be routed and documented as one, on one instance for all requests:
+        these views keep nothing of a request."""
+        one = cls(**settings)
+
+        @functools.wraps(super().as_view(**settings))
+        def view(request: GatewayRequest, *args: Any, **kwargs: Any) -> Awaitable[None]:
+            return one.dispatch(request, *args, **kwargs)
+
+        return view
 
     async def dispatch(  # type: ignore[override]
         self, request: GatewayRequest, *args: Any, **kwargs: Any

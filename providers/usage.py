@@ -1,10 +1,9 @@
 """Token counts in disjoint classes, whatever dialect they were reported in."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
+class TokenUsage(msgspec.Struct, frozen=True):
     """Tokens of one request. The prompt is the first three summed, the completion the last two."""
 
     input: int = 0

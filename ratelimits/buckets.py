@@ -3,6 +3,8 @@
 import functools
 from dataclasses import dataclass
 
+import msgspec
+
 _SECONDS_PER_MINUTE = 60
 
 
@@ -49,8 +51,7 @@ class Limits:
         return tuple(out)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """How one bucket stands after a decision: what is left, and seconds until it is full."""
 
     limit: int
@@ -58,8 +59,7 @@ class Level:
     reset_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Whether a request may go on; if not, after how many seconds it could.
 
     `requests` and `tokens` are the tightest bucket of each kind, None where unlimited.
