@@ -105,6 +105,7 @@ class GatewayHandler:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 payload.parse(b'{"model":"m","messages":[{"role":"user","content":"warm up"}]}')
+                _resolve("/v1/chat/completions")  # loads the views
                 await self.services.start()
                 sharing = asyncio.create_task(exposition.share_forever(self.services))
                 # What is loaded now stays: collecting garbage need not look at it again.
