@@ -1,6 +1,7 @@
 """Admission by requests and tokens per minute, exact over all processes while Redis answers,
 and a bounded local share of each limit while it does not."""
 
+import asyncio
 import time
 from collections import OrderedDict
 
@@ -18,6 +19,8 @@ class Limiter:
         self.lane = Lane(url, SCRIPT, timeout_seconds=timeout_seconds)
         self.lane.on_ready = self._settle_local
         self._local = LocalShare(max(processes, 1))
+        # By bucket name, what `correct` was told since it last asked: one command for all of it.
+        self._corrections: dict[str, tuple[Bucket, int]] = {}
         # How many decisions this process made by itself, Redis being away.
         self.local_decisions = 0
 
@@ -25,6 +28,7 @@ class Limiter:
         await self.lane.start()
 
     async def stop(self) -> None:
+        self._send_corrections()
         await self.lane.stop()
 
     async def reserve(self, limits: Limits, *, requests: int = 1, tokens: int) -> Decision:
@@ -38,6 +42,7 @@ class Limiter:
         costs += [(bucket, min(tokens, bucket.capacity)) for bucket in token_buckets]
         if not costs:
             return Decision(True, 0.0, None, None)
+        self._send_corrections()
         try:
             reply = await self._run(costs, forced=False)
         except LaneDown:
@@ -53,18 +58,31 @@ class Limiter:
 
     def correct(self, limits: Limits, *, requests: int = 0, reserved: int, used: int) -> None:
         """Replace a reservation by what was really used (more may leave a bucket in debt), and
-        give back `requests` where the request was refused after all."""
-        costs = [(bucket, -requests) for bucket in limits.request_buckets if requests]
-        costs += [
-            (bucket, used - min(reserved, bucket.capacity)) for bucket in limits.token_buckets
-        ]
-        costs = [(bucket, cost) for bucket, cost in costs if cost]
-        if not costs:
+        give back `requests` where the request was refused after all. What comes in one turn of
+        the loop, as the requests of one commit do, is sent as one."""
+        if not self._corrections:
+            asyncio.get_running_loop().call_soon(self._send_corrections)
+        if requests:
+            for bucket in limits.request_buckets:
+                self._correct(bucket, -requests)
+        for bucket in limits.token_buckets:
+            self._correct(bucket, used - min(reserved, bucket.capacity))
+
+    def _correct(self, bucket: Bucket, cost: int) -> None:
+        _, owed = self._corrections.get(bucket.name, (bucket, 0))
+        self._corrections[bucket.name] = bucket, owed + cost
+
+    def _send_corrections(self) -> None:
+        """One bucket at a time: a cluster may keep two organizations in different places."""
+        if not self._corrections:
             return
-        try:
-            self.lane.run_and_forget(*_command(costs, forced=True))
-        except LaneDown:
-            self._local.force(costs)
+        corrections, self._corrections = self._corrections, {}
+        for bucket, cost in corrections.values():
+            try:
+                if cost:
+                    self.lane.run_and_forget(*_command([(bucket, cost)], forced=True))
+            except LaneDown:
+                self._local.force([(bucket, cost)])
 
     async def _run(self, costs: list[tuple[Bucket, int]], *, forced: bool) -> list[int]:
         reply = await self.lane.run(*_command(costs, forced=forced))
