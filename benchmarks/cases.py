@@ -27,7 +27,8 @@ class Case(msgspec.Struct, frozen=True):
     has_direct: bool = True
 
 
-WHOLE = [Case(f"whole-{n}", seed.BURST, n) for n in (1, 16, 64)]
+WHOLE = [Case(f"whole-{n}", seed.BURST, n) for n in (1, 16, 64, 256)]
+WHOLE_64 = WHOLE[2]
 WALLETS = [Case("wallets-64", seed.BURST, 64, all_keys=True, has_direct=False)]
 BURSTS = [Case(f"burst-{n}", seed.BURST, n, is_stream=True) for n in (16, 64)]
 PACED = [Case("paced-16", seed.PACED, 16, is_stream=True)]

@@ -6,6 +6,8 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -36,8 +38,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of one process, without its children."""
-    pages = int((PROC / str(pid) / "statm").read_text().split()[1])
+    """Resident memory of a process and its children; what they share is counted for each."""
+    pages = 0
+    for each in (pid, *_children(pid)):
+        try:
+            pages += int((PROC / str(each) / "statm").read_text().split()[1])
+        except OSError:
+            continue
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -75,6 +82,18 @@ def pin(pid: int, core: int | None) -> None:
     """Before the process starts threads: they inherit it."""
     if core is not None:
         os.sched_setaffinity(pid, {core})
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Whatever is started in the block begins on that core: a runtime that counts its cores at
+    start counts one."""
+    usable = os.sched_getaffinity(0)
+    pin(0, core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
 
 
 def machine(data: Path) -> dict[str, str | int | float]:

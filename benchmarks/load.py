@@ -39,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     watched: dict[str, int]
     # Whose resident memory to sample at the end of the measured time.
     watch_memory: str = ""
+    # Sent with every request, beside the key.
+    headers: dict[str, str] = {}
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -63,7 +65,9 @@ class Round:
         self.job = job
         body = bodies.chat(job.model, job.body_bytes, is_stream=job.is_stream)
         self.requests: Iterator[bytes] = itertools.cycle(
-            request_bytes(job.path, body, {"Authorization": f"Bearer {key}"} if key else {})
+            request_bytes(
+                job.path, body, job.headers | ({"Authorization": f"Bearer {key}"} if key else {})
+            )
             for key in job.keys
         )
         self.is_over = False
@@ -168,11 +172,20 @@ async def run(job: Job) -> Result:
         resident_bytes=kernel.resident_bytes(watched) if watched else 0,
     )
     round_.is_over = True
-    async with asyncio.timeout(STUCK_SECONDS):
-        await round_.idle.wait()
+    try:
+        async with asyncio.timeout(STUCK_SECONDS):
+            await round_.idle.wait()
+    except TimeoutError:
+        result = _with_stuck(result, round_.running)
     for connection in connections:
         connection.transport.abort()
     return result
+
+
+def _with_stuck(result: Result, count: int) -> Result:
+    """Requests that never ended have failed, without a status."""
+    statuses = result.statuses | {0: result.statuses.get(0, 0) + count}
+    return msgspec.structs.replace(result, failed=result.failed + count, statuses=statuses)
 
 
 async def _main() -> None:

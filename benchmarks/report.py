@@ -10,12 +10,26 @@ from typing import Any
 import msgspec
 
 from benchmarks import figures
-from benchmarks.cases import BODIES, BURSTS, PACED, WALLETS, WHOLE, Case, Measured, Memory, Pace
+from benchmarks.cases import (
+    BODIES,
+    BURSTS,
+    PACED,
+    WALLETS,
+    WHOLE,
+    WHOLE_64,
+    Case,
+    Measured,
+    Memory,
+    Pace,
+)
+from benchmarks.figures import Figures
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 MIB = 1024 * 1024
 # Above this much of strangers' work, rates and latencies describe the strangers.
 QUIET_CORES_MAX = 0.1
+# A gateway that uses more of its one core was itself the limit.
+GATEWAY_CPU_SHARE_FULL = 0.9
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -86,8 +100,8 @@ def _whole(run: Run) -> str:
             f", {run.pace.organizations - 1} wallets" if case.all_keys else ""
         )
         found = one.gateway
-        micros = [_micros(found.gateway_cpu_us), _micros(found.stores_cpu_us)]
-        rows.append([label, *_rates(one), *micros, *_loads(one)])
+        work = [micros(found.gateway_cpu_us), micros(found.stores_cpu_us)]
+        rows.append([label, *_rates(one), *work, *_loads(one)])
     head = ["concurrent", "requests/s", "direct", "added p50", "added p99", "gateway CPU/request"]
     head += ["stores' CPU/request", "core in use", "limited by"]
     return "Whole answers, 1 kB request:\n\n" + table(head, rows)
@@ -103,11 +117,11 @@ def _streams(run: Run) -> str:
             [
                 kind,
                 str(case.concurrent),
-                _number(found.per_second),
-                _number(one.direct.per_second if one.direct else math.nan),
-                _millis(one.added_first_byte_ms),
-                _micros(found.gateway_cpu_us),
-                _micros(found.chunk_cpu_us),
+                number(found.per_second),
+                number(one.direct.per_second if one.direct else math.nan),
+                millis(one.added_first_byte_ms),
+                micros(found.gateway_cpu_us),
+                micros(found.chunk_cpu_us),
                 *_loads(one),
             ]
         )
@@ -122,13 +136,13 @@ def _bodies(run: Run) -> str:
     for case in cases:
         one = run.find(case)
         size = f"{case.body_bytes // 1000} kB"
-        rows.append([size, *_rates(one), _micros(one.gateway.gateway_cpu_us), *_loads(one)])
+        rows.append([size, *_rates(one), micros(one.gateway.gateway_cpu_us), *_loads(one)])
     head = ["request", "requests/s", "direct", "added p50", "added p99", "gateway CPU/request"]
     return "Bodies, 16 concurrent:\n\n" + table([*head, "core in use", "limited by"], rows)
 
 
 def _rest(run: Run) -> str:
-    memory, one = run.memory, run.find(WHOLE[-1]).gateway
+    memory, one = run.memory, run.find(WHOLE_64).gateway
     many = run.find(WALLETS[0]).gateway
     rows = [
         ["resident memory, idle", f"{memory.idle / MIB:.1f} MiB"],
@@ -161,30 +175,34 @@ def _closing(run: Run) -> str:
 
 def _rates(one: Measured) -> list[str]:
     direct = one.direct.per_second if one.direct else math.nan
-    rates = [_number(one.gateway.per_second), _number(direct)]
-    return [*rates, _millis(one.added_p50_ms), _millis(one.added_p99_ms)]
+    rates = [number(one.gateway.per_second), number(direct)]
+    return [*rates, millis(one.added_p50_ms), millis(one.added_p99_ms)]
 
 
 def _loads(one: Measured) -> list[str]:
     """How busy the gateway's core was, and which side was the limit."""
     found = one.gateway
-    limit = "load side" if found.is_load_limited else ""
-    if not limit and found.gateway_cpu_share > 0.9:
-        limit = "gateway"
-    elif not limit and one.case not in PACED:
-        limit = "waiting"
-    return [f"{found.gateway_cpu_share:.0%}", limit or "pace"]
+    return [f"{found.gateway_cpu_share:.0%}", limit(found, is_paced=one.case in PACED)]
 
 
-def _number(value: float) -> str:
+def limit(found: Figures, *, is_paced: bool) -> str:
+    """In a word, which side kept the rate from being higher."""
+    if found.is_load_limited:
+        return "load side"
+    if found.gateway_cpu_share > GATEWAY_CPU_SHARE_FULL:
+        return "gateway"
+    return "pace" if is_paced else "waiting"
+
+
+def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:,.0f}"
 
 
-def _millis(value: float) -> str:
+def millis(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f} ms"
 
 
-def _micros(value: float) -> str:
+def micros(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:,.0f} µs"
 
 

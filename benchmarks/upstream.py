@@ -2,7 +2,8 @@
 
 What it answers stands in the path: `/50x20/v1/chat/completions` streams 50 tokens, one every
 20 ms (0: as fast as it can be written, each event in a write of its own, as a real provider
-sends them); without `"stream": true` in the body it answers whole. Ends when stdin does.
+sends them); a path that says nothing leaves it to the end of the model's name, `scripted-50x20`.
+Without `"stream": true` in the body it answers whole. Ends when stdin does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, cast
 from benchmarks.wire import END_OF_HEAD, LAST_CHUNK, RequestReader
 
 _SCRIPT = re.compile(rb"/(\d+)x(\d+)/")
+_SCRIPT_OF_MODEL = re.compile(rb'"model": ?"[^"]*?(\d+)x(\d+)"')
 _STREAM = re.compile(rb'"stream": ?true')
 _USAGE = re.compile(rb'"include_usage": ?true')
 _FACTS = {
@@ -25,7 +27,7 @@ _FACTS = {
     "created": 1_780_000_000,
     "model": "scripted",
 }
-_ANSWER = (
+ANSWER = (
     "Your order left our warehouse on Monday and was scanned at the regional depot that evening. "
     "Nothing has been reported since, which mostly means that a container waits for its lorry. "
     "If it has not moved by tomorrow noon, write to us again and we will send a second parcel at "
@@ -42,7 +44,7 @@ def whole_reply() -> bytes:
     """A complete, non-streamed reply with its head."""
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": _ANSWER, "refusal": None},
+        "message": {"role": "assistant", "content": ANSWER, "refusal": None},
         "logprobs": None,
         "finish_reason": "stop",
     }
@@ -119,7 +121,7 @@ class Upstream(asyncio.Protocol):
         if not _STREAM.search(body):
             self._transport.write(self._whole)
             return
-        found = _SCRIPT.search(head, 0, head.find(b"\r\n"))
+        found = _SCRIPT.search(head, 0, head.find(b"\r\n")) or _SCRIPT_OF_MODEL.search(body)
         tokens, gap_ms = (int(found[1]), int(found[2])) if found else (50, 0)
         events = stream_events(tokens, with_usage=_USAGE.search(body) is not None)
         if gap_ms:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 
 END_OF_HEAD = b"\r\n\r\n"
-# Ends a chunked body. Cannot stand inside an SSE body: its JSON escapes every CR.
+# Ends a chunked body. Cannot stand inside one of ours: JSON escapes every CR.
 LAST_CHUNK = b"0\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _EVENT = b"data: "
 
 
@@ -39,12 +40,19 @@ class RequestReader:
         end = self._buffer.find(END_OF_HEAD)
         if end < 0:
             return None
-        head = self._buffer[:end]
-        found = _LENGTH.search(head)
-        whole = end + len(END_OF_HEAD) + (int(found[1]) if found else 0)
+        head, begin = self._buffer[:end], end + len(END_OF_HEAD)
+        if found := _LENGTH.search(head):
+            whole = begin + int(found[1])
+        elif _CHUNKED.search(head):
+            # Sizes are left in the body: it is searched, not parsed.
+            whole = self._buffer.find(LAST_CHUNK, begin) + len(LAST_CHUNK)
+            if whole < begin:
+                return None
+        else:
+            whole = begin
         if len(self._buffer) < whole:
             return None
-        body = self._buffer[end + len(END_OF_HEAD) : whole]
+        body = self._buffer[begin:whole]
         self._buffer = self._buffer[whole:]
         return head, body
 

@@ -1,0 +1,1 @@
+"""Other gateways beside this one, in one run: `python -m benchmarks.peers`."""
