@@ -21,7 +21,7 @@ help:
 	@echo "make cluster production's topology on one machine: two gateways behind HAProxy, worker, beat"
 	@echo "make test    lint, types, import contracts, docker/ and the whole suite"
 	@echo "make lint    all of it but the suite"
-	@echo "make bench   how fast all of it is on this machine, in four minutes"
+	@echo "make bench   how fast all of it is on this machine, beside other gateways and at scale"
 	@echo "make faults  break every part of it under load and check every nano, in 40 minutes"
 	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
 	@echo "make screenshots  every page as a picture, in screenshots/"
@@ -55,8 +55,9 @@ test: lint
 	@$(STEP) "Node and Chromium" $(BIN)/python -m config.launcher tools
 	@$(STEP) "the suite" $(BIN)/python -m config.launcher exec --throwaway -- sh .ci/suite $(JOBS)
 
+# Every measurement and every goal. BENCH="--quick" looks shortly, BENCH="--write PAGE" keeps tables.
 bench: $(VENV)/.installed-local
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.everything $(BENCH)
 
 # SEED=… breaks the same things in the same order again.
 SEED ?= 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import cases, kernel, product, report, throwaway
+from benchmarks import cases, goals, kernel, product, report, throwaway
 
 _began = time.monotonic()
 
@@ -33,7 +33,10 @@ def main() -> int:
         chosen.json.write_bytes(report.as_json(run))
     if chosen.write and run.is_valid:
         report.write_between_markers(chosen.write, text)
+    if chosen.verdicts:
+        goals.write(chosen.verdicts, report.verdicts(run))
     _say("done" if run.is_valid else "the figures do not count: see above")
+    print(goals.closing(report.verdicts(run)))
     return 0 if run.is_valid else 1
 
 
@@ -41,6 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round, about 40 s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for programs")
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="the goals, as JSON")
     parser.add_argument(
         "--write", type=Path, metavar="PAGE", help="put the tables between the page's markers"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import figures
+from benchmarks import figures, goals
 from benchmarks.cases import (
     BODIES,
     BURSTS,
@@ -23,6 +23,7 @@ from benchmarks.cases import (
     Pace,
 )
 from benchmarks.figures import Figures
+from benchmarks.goals import Verdict
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 MIB = 1024 * 1024
@@ -30,6 +31,8 @@ MIB = 1024 * 1024
 QUIET_CORES_MAX = 0.1
 # A gateway that uses more of its one core was itself the limit.
 GATEWAY_CPU_SHARE_FULL = 0.9
+# Goals.
+CHUNK_CPU_US_MAX, IDLE_MIB_MAX, STREAM_KIB_MAX = 75, 90, 30
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -57,8 +60,34 @@ def as_json(run: Run) -> bytes:
     return msgspec.json.format(msgspec.json.encode(run), indent=2)
 
 
+def verdicts(run: Run) -> list[Verdict]:
+    """The goals that are about this gateway alone."""
+    chunk, memory = run.find(PACED[0]).gateway.chunk_cpu_us, run.memory
+    return [
+        Verdict(
+            "CPU per relayed chunk, 16 paced streams",
+            f"<= {CHUNK_CPU_US_MAX} µs",
+            micros(chunk),
+            run.is_valid and chunk <= CHUNK_CPU_US_MAX,
+        ),
+        Verdict(
+            "resident memory of a gateway process, idle",
+            f"<= {IDLE_MIB_MAX} MiB",
+            f"{memory.idle / MIB:.1f} MiB",
+            run.is_valid and memory.idle <= IDLE_MIB_MAX * MIB,
+        ),
+        Verdict(
+            f"resident memory per open stream, of {memory.streams}",
+            f"<= {STREAM_KIB_MAX} KiB",
+            f"{memory.per_stream / 1024:.1f} KiB",
+            run.is_valid and memory.per_stream <= STREAM_KIB_MAX * 1024,
+        ),
+    ]
+
+
 def as_markdown(run: Run) -> str:
-    parts = [_preface(run), _whole(run), _streams(run), _bodies(run), _rest(run), _closing(run)]
+    parts = [_preface(run), _whole(run), _streams(run), _bodies(run), _rest(run)]
+    parts += [goals.as_markdown(verdicts(run)), _closing(run)]
     return "\n\n".join(parts) + "\n"
 
 
