@@ -42,7 +42,7 @@ class Peer(msgspec.Struct, frozen=True):
     start: Callable[[Path, Path, int, int], Start]
     # Called once the port answers; (own port, upstream's port).
     prepare: Callable[[int, int], None] | None = None
-    # A slow gateway needs longer rounds for as many answers.
+    # A slow gateway needs a longer warm-up until answers come evenly.
     patience: float = 1.0
 
 
@@ -118,6 +118,7 @@ def _ferrogw(environment: Path, folder: Path, port: int, upstream_port: int) -> 
         [str(environment / "bin" / "ferrogw"), "serve"],
         {
             "PORT": str(port), "MASTER_KEY": KEY, "LOG_LEVEL": "error",
+            "RATE_LIMIT_RPS": "0",  # none
             "GATEWAY_CONFIG": str(folder / "config.yaml"),
             "OPENAI_API_KEY": "unused", "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}",
         },

@@ -88,7 +88,6 @@ def _job(product: Product, chosen: Sequence[Target], target: Target, case: Case,
     is_paced = case in cases.PACED
     seconds = max(pace.seconds, cases.PACED_SECONDS_MIN) if is_paced else pace.seconds
     warm = max(pace.warm_seconds, cases.PACED_WARM_SECONDS) if is_paced else pace.warm_seconds
-    slow = 1.0 if is_paced else target.patience
     # The idle ones are watched too: what they do meanwhile is no stranger's work.
     watched = product.watched | {one.name: one.pid for one in chosen if one.pid}
     watched.pop("gateway")
@@ -102,12 +101,13 @@ def _job(product: Product, chosen: Sequence[Target], target: Target, case: Case,
         body_bytes=case.body_bytes,
         is_stream=case.is_stream,
         concurrent=case.concurrent,
-        seconds=seconds * slow,
-        warm_seconds=warm * slow,
+        seconds=seconds,
+        warm_seconds=warm * target.patience,
         keys=list(target.keys),
         watched=watched,
         watch_memory="gateway" if target.pid else "",
         headers=target.headers,
+        completed_min=case.concurrent * (1 if is_paced else 2),
     )
 
 

@@ -81,7 +81,7 @@ def _verdict(
         return Verdict(goal, target, f"not measured: {why}", False)
     words, ratio = _compared(measured, figure, unit, case, peer)
     if any(sides[each].figures.failed for each in (OURS, peer)):
-        return Verdict(goal, target, f"{words}; requests failed, so it does not count", False)
+        return Verdict(goal, target, f"does not count, as requests failed: {words}", False)
     is_met = ratio >= bound if sense == _AT_LEAST else ratio <= bound
     return Verdict(goal, target, words, is_met)
 
@@ -92,6 +92,8 @@ def _compared(
     """Ours by theirs, in words and as a number; NaN where theirs is nothing."""
     ours, theirs = figure(measured, case, OURS), figure(measured, case, peer)
     ratio = ours / theirs if theirs > 0 else math.nan
+    if math.isnan(ratio):
+        return "nothing to compare with: none of its requests completed", ratio
     form = "{:.2f}" if unit == " ms" else "{:,.0f}"
     return f"{ratio:.2f}x: {form.format(ours)} by {form.format(theirs)}{unit}", ratio
 
