@@ -12,6 +12,7 @@ urlpatterns = [
     path("llms.txt", docs.llms, name="llms"),
     path("llms-full.txt", docs.llms_full, name="llms_full"),
     path("theme", site.theme, name="theme"),
+    path("language", site.language, name="language"),
     path("welcome", onboarding.welcome, name="welcome"),
     path("welcome/first-request", onboarding.first_request, name="first_request"),
     path("keys", keys.key_list, name="keys"),

@@ -5,18 +5,19 @@ from typing import ClassVar
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 
 class BillingReason(models.TextChoices):
     """How a request ended, which decides what it costs (the table is in the docs)."""
 
-    COMPLETED = "completed", "Completed, usage reported by the provider"
-    COMPLETED_ESTIMATED = "completed_estimated", "Completed, tokens counted by us"
-    CLIENT_GONE_EARLY = "client_gone_early", "You disconnected before the first token"
-    CLIENT_GONE = "client_gone", "You disconnected mid-answer"
-    UPSTREAM_FAILED = "upstream_failed", "The provider failed before the first token"
-    UPSTREAM_DIED = "upstream_died", "The provider failed mid-answer"
-    GATEWAY_LOST = "gateway_lost", "Our gateway stopped mid-answer"
+    COMPLETED = "completed", _("Completed, usage reported by the provider")
+    COMPLETED_ESTIMATED = "completed_estimated", _("Completed, tokens counted by us")
+    CLIENT_GONE_EARLY = "client_gone_early", _("You disconnected before the first token")
+    CLIENT_GONE = "client_gone", _("You disconnected mid-answer")
+    UPSTREAM_FAILED = "upstream_failed", _("The provider failed before the first token")
+    UPSTREAM_DIED = "upstream_died", _("The provider failed mid-answer")
+    GATEWAY_LOST = "gateway_lost", _("Our gateway stopped mid-answer")
 
 
 class UsageRecord(models.Model):

@@ -1,4 +1,6 @@
-"""The landing page, and the theme."""
+"""The landing page, the OpenAPI document, and the chosen theme and language."""
+
+from collections.abc import Container
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -37,14 +39,26 @@ def openapi_document(request: HttpRequest) -> HttpResponse:
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
     """Remember the chosen theme, without JavaScript too, and go back."""
+    return _remember(request, "theme", "theme", THEMES)
+
+
+@require_POST
+def language(request: HttpRequest) -> HttpResponse:
+    """Remember the chosen language, and go back."""
+    return _remember(request, "language", settings.LANGUAGE_COOKIE_NAME, dict(settings.LANGUAGES))
+
+
+def _remember(
+    request: HttpRequest, field: str, cookie: str, allowed: Container[str]
+) -> HttpResponse:
     target = request.POST.get("next", "/")
     if not url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
         target = "/"
     response = redirect(target)
-    chosen = request.POST.get("theme", "")
-    if chosen in THEMES:
+    chosen = request.POST.get(field, "")
+    if chosen in allowed:
         response.set_cookie(
-            "theme", chosen, max_age=_YEAR_SECONDS, samesite="Lax", secure=request.is_secure()
+            cookie, chosen, max_age=_YEAR_SECONDS, samesite="Lax", secure=request.is_secure()
         )
     return response
 

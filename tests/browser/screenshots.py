@@ -8,6 +8,7 @@ PNG per page, width and theme.
 
 import argparse
 import io
+import itertools
 import os
 import secrets
 import socket
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names that start with this, comma-separated")
     parser.add_argument("--widths", default="desktop,phone")
     parser.add_argument("--themes", default="light,dark")
+    parser.add_argument("--languages", default="en,zh-hans")
     chosen = parser.parse_args()
     names = tuple(chosen.only.split(","))
     pages = [page for page in PAGES if page.name.startswith(names)]
@@ -93,7 +95,10 @@ def main() -> None:
     facts = prepare()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with serving() as url:
-        shoot(url, facts, pages, chosen.folder, chosen.widths.split(","), chosen.themes.split(","))
+        looks = itertools.product(
+            chosen.widths.split(","), chosen.themes.split(","), chosen.languages.split(",")
+        )
+        shoot(url, facts, pages, chosen.folder, list(looks))
 
 
 def prepare() -> dict[str, Any]:
@@ -156,9 +161,9 @@ def shoot(
     facts: dict[str, Any],
     pages: list[Page],
     folder: Path,
-    widths: list[str],
-    themes: list[str],
+    looks: list[tuple[str, str, str]],
 ) -> None:
+    """One picture per page and look: width, theme and language."""
     from playwright.sync_api import sync_playwright
 
     states: dict[str, Any] = {}
@@ -169,33 +174,35 @@ def shoot(
             sign_in(context.new_page(), url, facts[who], facts["password"])
             states[who] = context.storage_state()
             context.close()
-        for width in widths:
-            for theme in themes:
-                for page in pages:
-                    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-                    context = browser.new_context(
-                        viewport=size,  # type: ignore[arg-type]
-                        color_scheme=theme,  # type: ignore[arg-type]
-                        storage_state=states.get(page.who),
-                    )
-                    tab = context.new_page()
-                    complaints: list[str] = []
-                    tab.on("console", partial(_note, complaints))
-                    tab.goto(url + page.path.format(**facts), wait_until="networkidle")
-                    act(tab, page.act)
-                    if page.full:  # a fixed bar belongs at the end of the picture
-                        size["height"] = max(
-                            size["height"], tab.evaluate("document.documentElement.scrollHeight")
-                        )
-                        tab.set_viewport_size(size)  # type: ignore[arg-type]
-                    tab.screenshot(
-                        path=folder / f"{page.name}-{width}-{theme}.png", full_page=page.full
-                    )
-                    overflow = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
-                    if overflow > 0 or complaints:
-                        print(page.name, width, theme, f"overflow {overflow}", complaints)
-                    context.close()
+        for look in looks:
+            for page in pages:
+                picture = folder / f"{'-'.join((page.name, *look))}.png"
+                state = states.get(page.who)
+                _shoot_page(browser, url + page.path.format(**facts), page, look, state, picture)
         browser.close()
+
+
+def _shoot_page(
+    browser: Any, url: str, page: Page, look: tuple[str, str, str], state: Any, picture: Path
+) -> None:
+    width, theme, language = look
+    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+    context = browser.new_context(
+        viewport=size, color_scheme=theme, storage_state=state, locale=language
+    )
+    tab = context.new_page()
+    complaints: list[str] = []
+    tab.on("console", partial(_note, complaints))
+    tab.goto(url, wait_until="networkidle")
+    act(tab, page.act)
+    if page.full:  # a fixed bar belongs at the end of the picture
+        size["height"] = max(size["height"], tab.evaluate("document.documentElement.scrollHeight"))
+        tab.set_viewport_size(size)
+    tab.screenshot(path=picture, full_page=page.full)
+    overflow = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+    if overflow > 0 or complaints:
+        print(picture.stem, f"overflow {overflow}", complaints)
+    context.close()
 
 
 def _note(complaints: list[str], said: Any) -> None:

@@ -88,10 +88,10 @@ function enableKeyForm() {
 /** The docs' list marks the section being read. */
 function enableDocsNav() {
   const links = new Map(
-    [...document.querySelectorAll(".docs-here a")].map((link) => [link.hash.slice(1), link]),
+    [...document.querySelectorAll(".docs-here a")].map((link) => [decodeURIComponent(link.hash.slice(1)), link]),
   );
-  if (!links.size) return;
   const sections = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+  if (!sections.length) return;
   const mark = () => {
     const here = sections.filter((one) => one.getBoundingClientRect().top < 140).pop() ?? sections[0];
     for (const [id, link] of links) link.classList.toggle("is-here", id === here.id);
