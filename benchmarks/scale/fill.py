@@ -7,7 +7,6 @@ restore would. The sums and the invoices are the product's own doing.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
@@ -219,9 +218,8 @@ def fill(upstream_port: int, size: Size) -> Filled:
 
 def _make_partitions(began: datetime) -> None:
     """Of the months that are past; those to come are the product's to make."""
-    if importlib.util.find_spec("billing.partitions") is None:
-        return
-    partitions = importlib.import_module("billing.partitions")
+    from billing import partitions
+
     month = began.date().replace(day=1)
     while month <= datetime.now(UTC).date():
         partitions.make(month)

@@ -119,7 +119,7 @@ def _leave_behind(connection: psycopg.Connection[tuple[object, ...]], requests: 
     for statement in _STAGE.format(requests=requests).split(";\n"):
         connection.execute(statement.encode())
     connection.execute(_CAPTURE.format(requests=requests).encode())
-    found = connection.execute("SELECT min(new_id)::text FROM scale_backlog").fetchone()
+    found = connection.execute("SELECT min(new_id::text) FROM scale_backlog").fetchone()
     connection.execute("DROP TABLE scale_backlog")
     if found is None:
         raise product.Broken("there is nothing to make a backlog of")
