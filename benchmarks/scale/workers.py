@@ -110,7 +110,7 @@ def measure(data: Path, side: Side, requests: int) -> Drained:
         finally:
             supervisor.drain(("beat",), lambda: False)
             supervisor.drain(("worker",), lambda: False)
-    return Drained(requests, is_drained, seconds, _working(worker.log.read_text()), cpu)
+    return Drained(requests, is_drained, seconds, working_seconds(worker.log.read_text()), cpu)
 
 
 def _leave_behind(connection: psycopg.Connection[tuple[object, ...]], requests: int) -> str:
@@ -135,7 +135,7 @@ def _wait(connection: psycopg.Connection[tuple[object, ...]], first_id: str) -> 
     return False
 
 
-def _working(log: str) -> dict[str, float]:
+def working_seconds(log: str) -> dict[str, float]:
     """Seconds by task, of the runs that found something, from what the worker says of each."""
     found: dict[str, float] = {}
     for task, seconds, count in _TASK.findall(log):
