@@ -4,7 +4,6 @@ leave them."""
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +22,12 @@ DRAIN_SECONDS_MAX = 240.0
 # A gateway under such a load commits this many requests at once, and each time an outbox row for
 # what was held and one for what was charged.
 PER_COMMIT = 10
-_TASK = re.compile(r"Task billing\.tasks\.(\w+)\[\S+\] succeeded in ([\d.]+)s: (\d+)")
-_WORK = {"roll_up_usage", "fold_deltas"}
+_LOOK_SECONDS = 0.1
+# What a worker's session is at, by a word of its statement.
+_WORK = {
+    "roll_up_usage": "fresh AS MATERIALIZED",
+    "fold_deltas": "DELETE FROM billing_accountdelta",
+}
 
 # Copies of the last records, under new ids of this moment and with their wallets debited.
 _STAGE = """
@@ -69,15 +72,19 @@ DO $$ BEGIN FOR lower IN 0 .. {{requests}} - 1 BY {PER_COMMIT} LOOP
 END LOOP; END $$
 """
 _WAITING = """
-SELECT (SELECT count(*) FROM billing_accountdelta),
-    (SELECT count(*) FROM billing_usagerecord WHERE id >= %s AND xid >=
-        (SELECT max(xid) FROM billing_rollupwatermark))
+SELECT EXISTS (SELECT FROM billing_accountdelta) OR EXISTS (
+    SELECT FROM billing_usagerecord WHERE id >= %s
+        AND xid >= (SELECT max(xid) FROM billing_rollupwatermark))
+"""
+_ACTIVE = """
+SELECT query FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
 """
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """A backlog and its end. `working_seconds` is what the tasks took that had work; `seconds`
-    counts from the workers' start, their waits between two looks included."""
+    """A backlog and its end. `working_seconds` is how long statements of the tasks were seen
+    running; `seconds` counts from the workers' start, their waits between two looks included."""
 
     requests: int
     is_drained: bool
@@ -87,7 +94,9 @@ class Drained(msgspec.Struct, frozen=True):
 
     @property
     def per_second(self) -> float:
-        return self.requests / max(sum(self.working_seconds.values()), 0.001)
+        """While at work; nothing where none was seen, which is no figure."""
+        seconds = sum(self.working_seconds.values())
+        return self.requests / seconds if seconds else 0.0
 
 
 def measure(data: Path, side: Side, requests: int) -> Drained:
@@ -98,26 +107,24 @@ def measure(data: Path, side: Side, requests: int) -> Drained:
             os.environ | side.environment, folder.PROJECT, lambda _: None, print
         )
         worker, beat = run.worker_and_beat(data)
-        worker.log.unlink(missing_ok=True)
         began = time.monotonic()
         try:
             supervisor.start(worker)
             supervisor.start(beat)
-            is_drained = _wait(connection, first_id)
+            is_drained, working = _wait(connection, first_id)
             seconds = time.monotonic() - began
             assert worker.process is not None
             cpu = kernel.cpu_seconds(worker.process.pid)
         finally:
             supervisor.drain(("beat",), lambda: False)
             supervisor.drain(("worker",), lambda: False)
-    return Drained(requests, is_drained, seconds, working_seconds(worker.log.read_text()), cpu)
+    return Drained(requests, is_drained, seconds, working, cpu)
 
 
 def _leave_behind(connection: psycopg.Connection[tuple[object, ...]], requests: int) -> str:
     """Returns the backlog's lowest id."""
     connection.execute("SET synchronous_commit = off")
-    for statement in _STAGE.format(requests=requests).split(";\n"):
-        connection.execute(statement.encode())
+    connection.execute(_STAGE.format(requests=requests).encode())
     connection.execute(_CAPTURE.format(requests=requests).encode())
     found = connection.execute("SELECT min(new_id::text) FROM scale_backlog").fetchone()
     connection.execute("DROP TABLE scale_backlog")
@@ -126,22 +133,27 @@ def _leave_behind(connection: psycopg.Connection[tuple[object, ...]], requests: 
     return str(found[0])
 
 
-def _wait(connection: psycopg.Connection[tuple[object, ...]], first_id: str) -> bool:
-    deadline = time.monotonic() + DRAIN_SECONDS_MAX
-    while time.monotonic() < deadline:
-        if connection.execute(_WAITING, [first_id]).fetchone() == (0, 0):
-            return True
-        time.sleep(0.5)
-    return False
+def _wait(
+    connection: psycopg.Connection[tuple[object, ...]], first_id: str
+) -> tuple[bool, dict[str, float]]:
+    """Whether nothing waits any more, and the seconds of each task until then."""
+    working: dict[str, float] = {}
+    looked = time.monotonic()
+    deadline = looked + DRAIN_SECONDS_MAX
+    while looked < deadline:
+        time.sleep(_LOOK_SECONDS)
+        queries = [str(row[0]) for row in connection.execute(_ACTIVE)]
+        since, looked = looked, time.monotonic()
+        for task in tasks_of(queries):
+            working[task] = working.get(task, 0.0) + looked - since
+        if not queries and connection.execute(_WAITING, [first_id]).fetchone() == (False,):
+            return True, working
+    return False, working
 
 
-def working_seconds(log: str) -> dict[str, float]:
-    """Seconds by task, of the runs that found something, from what the worker says of each."""
-    found: dict[str, float] = {}
-    for task, seconds, count in _TASK.findall(log):
-        if task in _WORK and int(count):
-            found[task] = found.get(task, 0.0) + float(seconds)
-    return found
+def tasks_of(queries: list[str]) -> set[str]:
+    """Which tasks' statements are among those running."""
+    return {task for task, word in _WORK.items() if any(word in query for query in queries)}
 
 
 def verdicts(drained: Drained) -> Iterator[Verdict]:

@@ -16,6 +16,7 @@ from benchmarks.scale import pages, pair, starts, traffic, workers
 from benchmarks.scale.fill import Filled, Size
 from benchmarks.scale.pages import Page
 from benchmarks.scale.traffic import Compared
+from billing import rollups, statements
 from config.launcher.folder import PROJECT
 
 
@@ -78,16 +79,19 @@ def test_streams_fail_by_one_failure_or_one_connection_too_many():
         assert verdict.is_met is is_met
 
 
-def test_only_the_workers_tasks_that_found_something_are_counted():
-    log = (
-        "Task billing.tasks.roll_up_usage[a-1] succeeded in 2.5s: 500\n"
-        "Task billing.tasks.roll_up_usage[a-2] succeeded in 9.5s: 0\n"
-        "Task billing.tasks.fold_deltas[b] succeeded in 0.5s: 100\n"
-        "Task billing.tasks.close_months[c] succeeded in 7.0s: 3\n"
-    )
-    working = workers.working_seconds(log)
-    assert working == {"roll_up_usage": 2.5, "fold_deltas": 0.5}
-    assert workers.Drained(30_000, True, 9.0, working, 1.0).per_second == 10_000
+def test_the_workers_statements_are_known_by_a_word_of_them():
+    running = [rollups._ADD, "SELECT 1"]
+    assert workers.tasks_of(running) == {"roll_up_usage"}
+    assert workers.tasks_of([statements.FOLD]) == {"fold_deltas"}
+    assert workers.tasks_of(["SELECT 1"]) == set()
+
+
+def test_a_backlog_at_which_nobody_was_seen_working_is_no_rate():
+    drained = workers.Drained(30_000, True, 9.0, {"roll_up_usage": 2.5, "fold_deltas": 0.5}, 1.0)
+    assert drained.per_second == 10_000
+    unseen = msgspec.structs.replace(drained, working_seconds={})
+    assert [one.is_met for one in workers.verdicts(drained)] == [True, True]
+    assert [one.is_met for one in workers.verdicts(unseen)] == [False, True]
 
 
 def test_every_page_with_an_address_is_found_and_each_has_a_name():
