@@ -28,6 +28,8 @@ Run = Callable[[Effort, int], list[Verdict]]
 ROUNDS: list[str] = [
     "kills",
     "malformed",
+    "tenants",
+    "secrets",
     "funds",
     "cuts",
     "upstream",
