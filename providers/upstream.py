@@ -211,9 +211,8 @@ class Exchange:
             message, param, code = _error_of(await self._read(_ERROR_BYTES_MAX))
             if code.lower() in _OPERATORS_CODES:
                 raise UpstreamFailed(Failure.REFUSED, f"status {status}: {code[:50]}")
-            if self._channel.credential:
-                message = message.replace(self._channel.credential, "…")
-            raise UpstreamFailed(Failure.REJECTED, _SECRET.sub("…", message)[:500], param)
+            param = self._mask(param)[:200] if param else None
+            raise UpstreamFailed(Failure.REJECTED, self._mask(message)[:500], param)
         if status in (408, 504):
             raise UpstreamFailed(Failure.TIMEOUT, f"status {status}")
         if status in (409, 425, 429, 503, 529):
@@ -222,6 +221,12 @@ class Exchange:
             # A bad credential, an unpaid bill, a wrong name: the operator's trouble.
             raise UpstreamFailed(Failure.REFUSED, f"status {status}")
         raise UpstreamFailed(Failure.UNREACHABLE, f"status {status}")
+
+    def _mask(self, text: str) -> str:
+        """A provider's words without the channel's credential, or anything that looks like one."""
+        if self._channel.credential:
+            text = text.replace(self._channel.credential, "…")
+        return _SECRET.sub("…", text)
 
 
 def event_of(payload: bytes) -> dict[str, Any]:
@@ -246,7 +251,7 @@ def _error_of(data: bytes) -> tuple[str, str | None, str]:
             param, code = error.get("param"), error.get("code")
             return (
                 error["message"],
-                param[:200] if isinstance(param, str) else None,
+                param if isinstance(param, str) else None,
                 code if isinstance(code, str) else "",
             )
     return "The provider rejected the request.", None, ""

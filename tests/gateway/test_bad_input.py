@@ -9,7 +9,7 @@ import pytest
 
 from accounts import keys
 from tests.gateway.wire import Wire, body_of
-from tests.upstream import ScriptedUpstream
+from tests.upstream import CREDENTIAL, ScriptedUpstream, refused
 
 HELLO = [{"role": "user", "content": "hello"}]
 OK: dict[str, Any] = {"model": "qwen-plus", "messages": HELLO}
@@ -213,6 +213,13 @@ def test_explicit_nulls_are_as_if_absent(wire: Wire) -> None:
     names = ("temperature", "n", "stop", "tools", "stream", "stream_options", "max_tokens", "user")
     nulls: dict[str, Any] = dict.fromkeys(names)
     assert wire.chat(**nulls).status_code == 200
+
+
+def test_a_providers_refusal_never_tells_the_operators_credential(wire: Wire) -> None:
+    said = f"unknown parameter for {CREDENTIAL}"
+    error = wire.chat(refused(400, said, param=said, code=said)).json()["error"]
+    assert error["message"] == error["param"] == "unknown parameter for …"
+    assert error["code"] == "rejected_by_provider"
 
 
 def test_a_preflight_is_answered_for_any_origin_without_credentials(wire: Wire) -> None:
