@@ -51,6 +51,8 @@ async def end(
         services.metrics.captures_lost += 1
         raise
     services.metrics.note_end(exchange, facts, ending_at, time.monotonic())
+    if services.tracer is not None:
+        services.tracer.end(exchange.request, facts)
     if facts.error_code and reason in _OUR_TROUBLE:
         _report(exchange, facts)
     return usage, facts.charge_nanos

@@ -51,6 +51,8 @@ async def complete(
         _current_task(), quote.limit(hold),
     )  # fmt: skip
     services.watch.add(exchange)
+    if services.tracer is not None:
+        services.tracer.begin(request, route.model.name)
     try:
         await (streams if chat.is_stream else wholes).answer(exchange, services)
     except BaseException:

@@ -35,6 +35,10 @@ class GatewayRequest(HttpRequest):
     """What Django's views expect of a request, made from the ASGI scope without parsing what
     the gateway does not use (cookies, forms, META)."""
 
+    # Where requests are traced: the span, and what its children call their parent.
+    span: Any = None
+    span_parent = ""
+
     def __init__(
         self, scope: dict[str, Any], receive: Any, send: Send, services: "Services"
     ) -> None:
@@ -64,7 +68,10 @@ class GatewayRequest(HttpRequest):
 
     @property
     def traceparent(self) -> str:
-        """The caller's trace (W3C Trace Context), where it sent one that is well formed."""
+        """The request's own span, else the caller's trace (W3C Trace Context), where it sent one
+        that is well formed."""
+        if self.span_parent:
+            return self.span_parent
         sent = self.raw_headers.get(b"traceparent")
         return sent.decode() if sent is not None and _TRACEPARENT.fullmatch(sent) else ""
 

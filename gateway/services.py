@@ -13,6 +13,7 @@ from django.conf import settings
 
 from billing.group_commit import GroupCommit
 from billing.spool import Spool
+from gateway import tracing
 from gateway.counting import TokenCounter
 from gateway.exchanges import Interrupt
 from gateway.metrics import Metrics
@@ -65,6 +66,7 @@ class Services:
         )
         self.retries = RetryBudget(processes=options["PROCESSES"])
         self.metrics = Metrics()
+        self.tracer = tracing.open_tracer(settings.TRACES_URL, settings.TRACES_RATIO)
         self.ledger.on_commit = self.metrics.note_commit
         self.counter = TokenCounter()
         self.routes = Routes()
@@ -100,6 +102,8 @@ class Services:
         await self.limiter.stop()
         await self.upstream.stop()
         self.counter.stop()
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.stop)
         await self.pool.close(timeout=1)
 
     # --- what the database says changed ---------------------------------------------------------

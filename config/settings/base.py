@@ -182,6 +182,11 @@ METRICS_TOKEN: str = env.str("TTONK_METRICS_TOKEN", default="")
 WORKER_METRICS_PORT: int = env.int("TTONK_WORKER_METRICS_PORT", default=0)
 WORKER_METRICS_HOST: str = env.str("TTONK_WORKER_METRICS_HOST", default="127.0.0.1")
 
+# Where OpenTelemetry's spans go (OTLP over HTTP, such as http://collector:4318/v1/traces); empty
+# is off. Of requests whose caller decided nothing, this share is traced.
+TRACES_URL: str = env.str("TTONK_TRACES_URL", default="")
+TRACES_RATIO: float = env.float("TTONK_TRACES_RATIO", default=1.0)
+
 # --- ttonkapi's own -----------------------------------------------------------------------------
 
 BASE_URL: str = env.str("TTONK_BASE_URL", default="http://127.0.0.1:8000")
