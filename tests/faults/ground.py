@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 
 from config.launcher import ports
@@ -69,6 +70,10 @@ class Ground:
 
     def pid(self, name: str) -> int:
         return self.stack.processes[name].pid
+
+    def metrics(self, url: str) -> str:
+        """A gateway's own counts."""
+        return httpx.get(f"{url}/metrics", timeout=30, trust_env=False).text
 
     def oldest_hold_seconds(self) -> float:
         """The age of the oldest hold still pending; 0 where the database cannot be asked."""

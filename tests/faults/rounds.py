@@ -33,6 +33,10 @@ ROUNDS: list[str] = [
     "funds",
     "cuts",
     "upstream",
+    "frozen",
+    "revocation",
+    "network",
+    "disk",
 ]
 
 
