@@ -40,6 +40,8 @@ class Stack:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     # What the gateway is told differently from the commands and the worker.
     gateway_environment: dict[str, str] = field(default_factory=dict)
+    gateway_module: str = "config.serve"
+    drain_seconds: float = DRAIN_SECONDS
 
     def manage(self, *arguments: str) -> Any:
         """Run a manage.py command with `--json` against this product; its JSON, or None."""
@@ -62,7 +64,8 @@ class Stack:
         """One more gateway on the same stores; returns once it is ready."""
         port = urlsplit(base_url).port
         assert port is not None
-        command = serve.command(port, drain_seconds=DRAIN_SECONDS)
+        usual = serve.command(port, drain_seconds=self.drain_seconds)
+        command = [sys.executable, "-m", self.gateway_module, *usual[3:]]
         self._start(name, command, self.gateway_environment)
         self._wait_until_ready(name, base_url)
 
@@ -78,7 +81,7 @@ class Stack:
         process = self.processes.pop(name)
         process.terminate()
         try:
-            process.wait(DRAIN_SECONDS + 5)
+            process.wait(self.drain_seconds + 5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

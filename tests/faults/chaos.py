@@ -68,11 +68,11 @@ class ChaosProxy:
 
     async def _close(self, server: asyncio.Server) -> None:
         server.close()
+        self._flows.set()
         self._reset_all()
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            await asyncio.wait(others, timeout=5)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._mode == "cut":

@@ -37,6 +37,8 @@ ROUNDS: list[str] = [
     "revocation",
     "network",
     "disk",
+    "clock",
+    "drain",
 ]
 
 
