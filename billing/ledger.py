@@ -124,10 +124,11 @@ def fold_deltas(limit: int = 10_000) -> int:
         return int(cursor.fetchone()[0])
 
 
-# A worker looks every five seconds. After a longer gap than this the database was away, or every
-# worker was, and gateways have this long to extend and replay what is theirs.
-_SWEEP_GAP_SECONDS = 12
-_GRACE_SECONDS = 15
+# A hold lives 45 seconds from its last extension. An outage of less than this costs none its life;
+# after a longer gap between two looks, which come every five seconds, gateways have the grace to
+# connect again, and to extend and replay what is theirs. Together they keep orphans below 90 s.
+_SWEEP_GAP_SECONDS = 25
+_GRACE_SECONDS = 10
 
 
 def begin_sweep() -> datetime | None:
