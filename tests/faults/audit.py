@@ -46,26 +46,28 @@ class Booked:
 
 @dataclass
 class Audit:
-    """The outcome. `wrong` holds a sentence for each request that contradicts a promise."""
+    """The outcome. The lists hold a sentence for each request that contradicts a promise."""
 
     requests: int = 0
     whole: int = 0
     lost: list[str] = field(default_factory=list)
     duplicate: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    # Told that it failed, and charged all the same: a commit whose end nobody could hear of.
+    undecided: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     late: int = 0
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.duplicate or self.wrong)
+        return not (self.lost or self.duplicate or self.wrong or self.undecided)
 
     def show(self) -> None:
         """What was found, for whoever reads the round's output."""
         print(f"   {self.requests} requests: {dict(self.statuses.most_common())}", flush=True)
         print(f"   booked: {dict(self.reasons.most_common())}, {self.late} late", flush=True)
-        for kind in ("lost", "duplicate", "wrong"):
+        for kind in ("lost", "duplicate", "wrong", "undecided"):
             for line in getattr(self, kind)[:_SHOWN]:
                 print(f"   {kind}: {line}", flush=True)
 
@@ -146,7 +148,7 @@ def _check(found: Audit, one: Seen, calls: list[Received], entry: Booked) -> Non
         elif one.usage is not None and round(one.usage["cost"] * 10**9) != charge:
             found.wrong.append(f"{what} was told {one.usage['cost']}, charged {charge}")
     if reason in _COMPLETE and one.code and not one.has_given_up:
-        found.wrong.append(f"{what} was told {one.code}, and charged as {reason}")
+        found.undecided.append(f"{what} was told {one.code}, and charged as {reason}")
     if not calls:
         if charge:
             found.wrong.append(f"{what} charged {charge} without a call to the upstream")
