@@ -268,6 +268,8 @@ if __name__ == "__main__":
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+    # Six months are rolled up at once here, which no worker ever does.
+    os.environ["PGOPTIONS"] = "-c work_mem=256MB -c synchronous_commit=off"
     django.setup()
     _port, *_counts = map(int, sys.argv[1:])
     sys.stdout.buffer.write(msgspec.json.encode(fill(_port, Size(*_counts))) + b"\n")
