@@ -37,7 +37,7 @@ class Relay:
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self.has_token = False
-        self._shape: Shape | None = None
+        self.shape: Shape | None = None
         self._lessons = LESSONS_MAX
 
     @property
@@ -51,14 +51,13 @@ class Relay:
         texts: list[str] = []
         try:
             for payload in payloads:
-                shape = self._shape
+                shape = self.shape
                 text = shape.text_of(payload) if shape is not None else None
                 if shape is None or not text:
                     data, more = self._translate_payload(payload)
                     out.append(data)
                     texts += more
                 else:
-                    self._lessons = LESSONS_MAX
                     out.append(shape.frame(text))
                     texts.append(text)
         except StreamDied as error:
@@ -68,6 +67,8 @@ class Relay:
     def _translate_payload(self, payload: bytes) -> tuple[bytes, list[str]]:
         """The long way, and what it teaches about the next payloads. Raises `StreamDied`."""
         event = event_of(payload)
+        if self.shape is not None and self.shape.is_used:
+            self._lessons = LESSONS_MAX
         is_plain = event.get("usage") is None and self._lessons > 0
         before = (len(self._spoke), len(self._open), len(self._finished))
         translated = self._translate_event(event)
@@ -75,7 +76,7 @@ class Relay:
         is_same = before == (len(self._spoke), len(self._open), len(self._finished))
         if is_plain and is_same and len(translated[1]) == 1:
             self._lessons -= 1
-            self._shape = learn(payload, translated[1][0], self._translate_probe) or self._shape
+            self.shape = learn(payload, translated[1][0], self._translate_probe) or self.shape
         return translated
 
     def _translate_probe(self, payload: bytes) -> tuple[bytes, list[str]]:

@@ -7,7 +7,7 @@ is not exactly so goes the long way. tests/gateway/test_shapes.py holds the two 
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import msgspec
 
@@ -24,26 +24,44 @@ _decode = msgspec.json.Decoder(str).decode
 _PROBE_BYTES = _encode(_PROBE)
 
 
-class Shape(NamedTuple):
+@dataclass(slots=True)
+class Shape:
     """The bytes around an event's text, in the provider's stream and in the client's."""
 
     head: bytes
     tail: bytes
     client_head: bytes
     client_tail: bytes
+    # The same around a whole event, as nearly every provider frames it.
+    event_head: bytes
+    event_tail: bytes
+    is_used: bool = False
+
+    def retell(self, event: bytes) -> tuple[str, bytes] | None:
+        """The text of one whole event with its frame, and the client's bytes for it. None where
+        it is not of this shape, or has no text."""
+        head, tail = self.event_head, self.event_tail
+        if not (event.startswith(head) and event.endswith(tail)):
+            return None
+        try:
+            text = _decode(event[len(head) : -len(tail)])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if not text:
+            return None
+        self.is_used = True
+        return text, self.client_head + _encode(text) + self.client_tail
 
     def text_of(self, payload: bytes) -> str | None:
         """The text, where the event is of this shape. It is decoded as the whole event would
         be, so that what is no JSON string is no text."""
         if not (payload.startswith(self.head) and payload.endswith(self.tail)):
             return None
-        try:
-            return _decode(payload[len(self.head) : -len(self.tail)])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+        return _string(payload[len(self.head) : -len(self.tail)])
 
     def frame(self, text: str) -> bytes:
         """The client's bytes for an event of this shape."""
+        self.is_used = True
         return self.client_head + _encode(text) + self.client_tail
 
 
@@ -54,7 +72,7 @@ def learn(
     place: what stays is the shape. None where the text's place does not show."""
     if len(payload) > EVENT_BYTES_MAX:
         return None
-    found = next((found for found in _TEXT.finditer(payload) if _is(found[1], text)), None)
+    found = next((found for found in _TEXT.finditer(payload) if _string(found[1]) == text), None)
     if found is None:
         return None
     head, tail = payload[: found.start(1)], payload[found.end(1) :]
@@ -62,11 +80,11 @@ def learn(
     if texts != [_PROBE] or data.count(_PROBE_BYTES) != 1:
         return None
     client_head, _, client_tail = data.partition(_PROBE_BYTES)
-    return Shape(head, tail, client_head, client_tail)
+    return Shape(head, tail, client_head, client_tail, b"data: " + head, tail + b"\n\n")
 
 
-def _is(token: bytes, text: str) -> bool:
+def _string(token: bytes) -> str | None:
     try:
-        return _decode(token) == text
+        return _decode(token)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
+        return None

@@ -87,7 +87,7 @@ async def _carry(
     request = exchange.request
     async with services.upstream.send(channel, data, request.wire_id, request.traceparent) as reply:
         while not reply.is_over:
-            await reply.flow(passage.take)
+            await reply.flow(passage.take, passage.glance)
             await passage.settle()
         exchange.begin_ending()
         if not reply.is_done and not relay.is_finished:

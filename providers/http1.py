@@ -206,12 +206,16 @@ class Connection(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """What has come goes to whoever takes it, or else wakes whoever waits for it."""
-        waiter = self._waiter
-        if self._take is None or waiter is None or waiter.done():
+        take, waiter, chunks = self._take, self._waiter, self._chunks
+        if take is None or waiter is None or waiter.done():
             self._wake()  # also one that was cancelled takes nothing more
             return
         try:
-            is_enough = bool(self._chunks) and self._take(self._take_chunks())
+            if len(chunks) == 1 and not self._is_paused:  # as `_take_chunks`, for nearly all reads
+                self._buffered = 0
+                is_enough = take(chunks.pop())
+            else:
+                is_enough = bool(chunks) and take(self._take_chunks())
         except Exception as error:
             waiter.set_exception(error)
             return

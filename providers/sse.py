@@ -35,6 +35,11 @@ class EventDecoder:
         return out
 
     @property
+    def is_between_events(self) -> bool:
+        """Whether what comes next begins an event."""
+        return not self._buffer and not self._is_after_cr
+
+    @property
     def rest(self) -> bytes:
         """What stands after the last whole event."""
         return self._buffer.strip()

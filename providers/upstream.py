@@ -105,6 +105,7 @@ class Exchange:
         self._connection: Connection | None = None
         self._decoder = EventDecoder(limits.event_bytes_max)
         self._is_done = False
+        self._has_ended = False
 
     async def __aenter__(self) -> Self:
         head = f"{self._head}\r\n".encode()
@@ -151,16 +152,30 @@ class Exchange:
             raise UpstreamFailed(Failure.GARBAGE, "the answer is not a JSON object")
         return body
 
-    async def flow(self, take: Callable[[list[bytes]], bool]) -> None:
+    async def flow(
+        self, take: Callable[[list[bytes]], bool], glance: Callable[[bytes], bool] | None = None
+    ) -> None:
         """Hand `take` the payloads of the stream's events as they come, as many at a time as one
         read brought (none where it brought only comments: the upstream is alive), inside the
-        read: no task wakes for them. Returns once `take` does with True, to be called again
-        until `is_over`. Raises `StreamDied`, and what `take` raises."""
+        read: no task wakes for them. A read that begins with an event is offered to `glance`
+        first, as it came; True where that was one whole event, and is dealt with. Returns once
+        `take` does with True, to be called again until `is_over`. Raises `StreamDied`, and what
+        `take` and `glance` raise."""
         connection = self._connection
         assert connection is not None
+        decoder = self._decoder
+        if connection.is_spent:
+            self._has_ended = True
+            if decoder.rest == b"data: " + DONE:
+                self._is_done = True
+            elif decoder.rest:
+                raise StreamDied("the stream ended inside an event")
+            return
 
         def feed(data: bytes) -> bool:
-            payloads = self._decoder.feed(data)
+            if glance is not None and decoder.is_between_events and glance(data):
+                return False
+            payloads = decoder.feed(data)
             if DONE in payloads:
                 self._is_done = True
                 del payloads[payloads.index(DONE) :]
@@ -170,10 +185,6 @@ class Exchange:
             await connection.flow(feed)
         except (OSError, BadAnswer, BrokenStream) as error:
             raise StreamDied(type(error).__name__) from error
-        if connection.is_spent and not self._is_done and self._decoder.rest:
-            if self._decoder.rest != b"data: " + DONE:
-                raise StreamDied("the stream ended inside an event")
-            self._is_done = True
 
     @property
     def is_done(self) -> bool:
@@ -183,7 +194,7 @@ class Exchange:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come: the stream is done, or ended without saying so."""
-        return self._is_done or self._connection is None or self._connection.is_spent
+        return self._is_done or self._has_ended
 
     async def _drain(self) -> None:
         """Take the end of the body after `[DONE]`, so that the connection can be used again; an

@@ -1,6 +1,8 @@
 """The short way through a stream against the long one: the same bytes, texts and meter."""
 
 import json
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,10 +11,11 @@ from hypothesis import strategies as st
 
 from gateway import relaying
 from gateway.metering import Meter
+from gateway.passage import Passage
 from gateway.relaying import Relay
 from gateway.shapes import EVENT_BYTES_MAX
 from providers.adapters import DIALECTS
-from providers.sse import BrokenStream, EventDecoder
+from providers.upstream import Exchange, StreamDied
 
 
 def _relay(*, wants_usage: bool = False, is_short: bool = True) -> Relay:
@@ -31,22 +34,64 @@ def _payload(text: Any, name: str = "content", **fields: Any) -> bytes:
     return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _read(relay: Relay, data: bytes, cuts: list[int]) -> tuple[Any, ...]:
-    """All that can be seen of one stream, cut into reads."""
-    decoder = EventDecoder(1 << 16)
-    sent, texts, error, at = b"", list[str](), "", 0
-    for cut in [*sorted(cuts), len(data)]:
-        try:
-            more, new, died = relay.translate(decoder.feed(data[at:cut]))
-        except BrokenStream:
-            error = "broken"
-            break
-        at = max(at, cut)
-        sent, texts = sent + more, texts + new
-        if died is not None:
-            error = str(died)
-            break
-    return sent, texts, error, relay.has_token, relay.is_finished, relay._meter.reported
+class Connection:
+    """An upstream's answer, of which every read is given."""
+
+    def __init__(self, reads: list[bytes]) -> None:
+        self._reads = reads
+
+    async def flow(self, take: Callable[[bytes], bool]) -> None:
+        while self._reads:
+            if take(self._reads.pop(0)):
+                return
+
+    @property
+    def is_spent(self) -> bool:
+        return not self._reads
+
+
+class Client:
+    """One that takes every so many writes at once, and can be waited for otherwise."""
+
+    is_started = True
+    written_at = 0.0
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._asked = 0
+        self.sent = b""
+
+    def write_at_once(self, data: bytes) -> bool:
+        self._asked += 1
+        if self._patience == 0 or self._asked % self._patience == 0:
+            return False
+        self.sent += data
+        return True
+
+    async def write(self, data: bytes) -> None:
+        self.sent += data
+
+
+async def _relayed(relay: Relay, reads: list[bytes], *, glances: bool, patience: int) -> Any:
+    """All that can be seen of one stream."""
+    client, meter = Client(patience), relay._meter
+    exchange: Any = SimpleNamespace(client=client, meter=meter, first_token_at=None, deadline=0.0)
+    exchange.note_first_token = lambda: setattr(exchange, "first_token_at", 1.0)
+    exchange.wait_upstream = lambda seconds: None
+    passage = Passage(exchange, SimpleNamespace(provider="p"), relay, 30.0)  # type: ignore[arg-type]
+    limits = SimpleNamespace(event_bytes_max=1 << 16)
+    upstream: Any = Exchange(None, limits, None, "", b"")  # type: ignore[arg-type]
+    upstream._connection = Connection([read for read in reads if read])
+    error = ""
+    try:
+        while not upstream.is_over:
+            await upstream.flow(passage.take, passage.glance if glances else None)
+            await passage.settle()
+    except StreamDied as died:
+        error = str(died)
+    is_done = not error and upstream.is_done  # of one that died it says nothing
+    texts = "".join(meter.texts), meter.pieces, meter.reported
+    return client.sent, texts, error, relay.has_token, relay.is_finished, is_done
 
 
 # What could be mistaken for a string's end, a key, or another text.
@@ -97,15 +142,39 @@ _stream = st.lists(
 ).map(lambda groups: [payload for group in groups for payload in group])
 
 
-@given(_stream, st.lists(st.integers(0, 2_000), max_size=6), st.booleans())
-@example([_payload("a"), _payload("b"), _payload("é"), b'{"error":{"message":"x"}}'], [], False)
-def test_both_ways_give_the_same_bytes_texts_and_meter(
-    payloads: list[bytes], cuts: list[int], wants_usage: bool
+_framed = st.sampled_from(
+    [b"data: %b\n\n"] * 5
+    + [b"data:%b\n\n", b"data: %b\r\n\r\n", b"data: %b\r\r", b": x\n\ndata: %b\n\n",
+       b"data: %b\n\ndata: [DONE]\n\n", b"event: x\ndata: %b\n\n", b"data: %b\n", b"data: %b"]
+)  # fmt: skip
+
+
+@given(
+    _stream,
+    st.lists(_framed, min_size=50, max_size=50),
+    st.lists(st.integers(0, 3_000), max_size=6),
+    st.booleans(),
+    st.integers(0, 4),
+)
+@example([_payload(text) for text in "abcd"] + [b'{"error":{"message":"x"}}'],
+         [b"data: %b\n\n"] * 50, [], False, 9)  # fmt: skip
+@example([_payload("a"), _payload("b")], [b"data: %b\n\n", b"data: %b"] * 25, [], False, 9)
+async def test_both_ways_give_the_same_bytes_texts_and_meter(
+    payloads: list[bytes], frames: list[bytes], cuts: list[int], wants_usage: bool, patience: int
 ) -> None:
-    data = b"".join(b"data: " + payload + b"\n\n" for payload in payloads)
-    cuts = [min(cut, len(data)) for cut in cuts]
-    short = _read(_relay(wants_usage=wants_usage), data, cuts)
-    assert short == _read(_relay(wants_usage=wants_usage, is_short=False), data, [])
+    """Each event in a read of its own, some cut; against all by the long way in one read."""
+    reads = [frames[number % 50] % payload for number, payload in enumerate(payloads)]
+    whole = b"".join(reads)
+    for cut in cuts:
+        number = cut % (len(reads) or 1)
+        reads[number : number + 1] = [reads[number][:cut], reads[number][cut:]] if reads else []
+    short = await _relayed(_relay(wants_usage=wants_usage), list(reads), glances=True,
+                           patience=patience)  # fmt: skip
+    by_payload = await _relayed(_relay(wants_usage=wants_usage), [whole], glances=False, patience=0)
+    long_relay = _relay(wants_usage=wants_usage, is_short=False)
+    long = await _relayed(long_relay, [whole], glances=False, patience=0)
+    assert short == long
+    assert by_payload == long
 
 
 @pytest.mark.parametrize("name", ["content", "reasoning_content"])
@@ -140,4 +209,4 @@ def test_a_stream_without_a_shape_stops_being_studied() -> None:
 def test_events_that_carry_more_than_a_text_are_not_kept() -> None:
     relay = _relay()
     relay.translate([_payload("a", note="x" * EVENT_BYTES_MAX)] * 3)
-    assert relay._shape is None
+    assert relay.shape is None
