@@ -18,6 +18,7 @@ from gateway.exchanges import Exchange, Interrupt
 from gateway.metrics import Metrics
 from gateway.principals import Principal
 from gateway.requests import ClientGone, GatewayRequest
+from gateway.retries import RetryBudget
 from gateway.routes import Route
 from gateway.watch import Watch
 from providers.adapters import DIALECTS
@@ -109,6 +110,7 @@ class Scene:
             options=settings.GATEWAY,
             ledger=self.ledger, limiter=self.limiter, counter=Counter(), upstream=self.upstream,
             watch=self.watch, metrics=Metrics(), routes=SimpleNamespace(resolve=self._resolve),
+            retries=RetryBudget(processes=1), tracer=None,
         )  # fmt: skip
         self.caller = Caller()
 
