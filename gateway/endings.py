@@ -22,6 +22,8 @@ _OUR_TROUBLE = {
     BillingReason.GATEWAY_LOST,
 }
 
+_COMPLETE = {BillingReason.COMPLETED, BillingReason.COMPLETED_ESTIMATED}
+
 
 async def end(
     exchange: Exchange,
@@ -41,9 +43,7 @@ async def end(
     facts = settlement.facts_of(
         exchange, usage, reason, is_estimated=is_estimated, status=status, error_code=error_code
     )
-    services.limiter.correct(
-        exchange.principal.limits, reserved=exchange.tokens_reserved, used=usage.total
-    )
+    _correct_limits(exchange, services, reason, usage)
     exchange.is_settled = True
     try:
         await services.ledger.capture(settlement.capture_of(exchange, facts))
@@ -56,6 +56,22 @@ async def end(
     if facts.error_code and reason in _OUR_TROUBLE:
         _report(exchange, facts)
     return usage, facts.charge_nanos
+
+
+def _correct_limits(
+    exchange: Exchange, services: Services, reason: BillingReason, usage: TokenUsage
+) -> None:
+    """What was used, instead of what was expected, which is expected better the next time."""
+    principal = exchange.principal
+    if not principal.limits.token_buckets:
+        return
+    services.limiter.correct(
+        principal.limits,
+        reserved=exchange.tokens_reserved,
+        used=usage.total - exchange.tokens_taken,
+    )
+    if reason in _COMPLETE:
+        services.estimates.learn(principal.organization_id, exchange.chat, usage)
 
 
 def _report(exchange: Exchange, facts: UsageFacts) -> None:

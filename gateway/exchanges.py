@@ -60,6 +60,8 @@ class Exchange(msgspec.Struct, eq=False):
     is_settled: bool = False
     last_write_at: float = msgspec.field(default_factory=time.monotonic)
     prompt_tokens_counted: int | None = None
+    # Taken from the limits while it ran, beyond `tokens_reserved`.
+    tokens_taken: int = 0
 
     # Whether a client that hangs up interrupts it, and the task that hears so.
     may_listen: bool = False

@@ -23,7 +23,6 @@ IMAGE_TOKENS_ESTIMATE = 1_000
 MEDIA_TOKENS_MAX = 2**31
 _TEXT_PARTS = frozenset({"text", "refusal"})
 _IMAGE_PARTS = frozenset({"image_url", "input_audio"})
-OUTPUT_TOKENS_ESTIMATE = 1_000
 # Fields that would steer credentials or routing in clients' own libraries, or what the operator
 # pays for it; never passed on.
 FORBIDDEN = frozenset(
@@ -163,12 +162,6 @@ class ChatRequest(msgspec.Struct, frozen=True):
     def output_tokens_max(self) -> int | None:
         """The client's own limit for each choice, None where it set none."""
         return self.chat.max_completion_tokens or self.chat.max_tokens
-
-    @property
-    def tokens_estimate(self) -> int:
-        """What the request is expected to use, for the tokens-per-minute limit."""
-        output = self.output_tokens_max or OUTPUT_TOKENS_ESTIMATE
-        return self.prompt_tokens_estimate + output * self.choices
 
 
 _decode = msgspec.json.Decoder().decode

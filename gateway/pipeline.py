@@ -87,7 +87,7 @@ async def _admit(
     request: GatewayRequest, principal: Principal, chat: ChatRequest, services: Services
 ) -> int:
     """Take the request and its estimated tokens from the limits. Returns the tokens taken."""
-    estimate = chat.tokens_estimate
+    estimate = services.estimates.tokens(principal.organization_id, chat)
     decision = await services.limiter.reserve(principal.limits, tokens=estimate)
     services.metrics.note_decision(decision)
     request.decision = decision

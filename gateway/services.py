@@ -15,6 +15,7 @@ from billing.group_commit import GroupCommit
 from billing.spool import Spool
 from gateway import tracing
 from gateway.counting import TokenCounter
+from gateway.estimates import Estimates
 from gateway.exchanges import Interrupt
 from gateway.metrics import Metrics
 from gateway.principals import Principals
@@ -71,7 +72,8 @@ class Services:
         self.counter = TokenCounter()
         self.routes = Routes()
         self.principals = Principals(self.pool)
-        self.watch = Watch(self.ledger, self.counter)
+        self.estimates = Estimates()
+        self.watch = Watch(self.ledger, self.counter, self.limiter)
         # Of all requests under way, from the first byte of a body to the end of its answer.
         self.body_bytes = 0
         self.last_used: dict[int, float] = {}

@@ -12,25 +12,28 @@ from gateway import settlement
 from gateway.counting import TokenCounter
 from gateway.exchanges import Exchange, Interrupt
 from gateway.requests import Reading
+from ratelimits.limiter import Limiter
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 PROGRESS_SECONDS = 2.0
+LIMITS_SECONDS = 1.0
 
 
 class Watch:
     """Knows every exchange of this process."""
 
-    def __init__(self, ledger: GroupCommit, counter: TokenCounter) -> None:
+    def __init__(self, ledger: GroupCommit, counter: TokenCounter, limiter: Limiter) -> None:
         self._ledger = ledger
         self._counter = counter
+        self._limiter = limiter
         self._exchanges: set[Exchange] = set()
         # Those that still wait for their limits and their hold.
         self.starting = 0
         self.readings: set[Reading] = set()
         self._task: asyncio.Task[None] | None = None
-        self._saved_at = 0.0
+        self._saved_at = self._taken_at = 0.0
         self._writes: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -69,6 +72,9 @@ class Watch:
                 for exchange in list(self._exchanges):
                     exchange.listen()
                     self._look_at(exchange, now)
+                if now - self._taken_at >= LIMITS_SECONDS:
+                    self._taken_at = now
+                    self._take_tokens()
                 if now - self._saved_at >= PROGRESS_SECONDS:
                     self._saved_at = now
                     await self._save_progress()
@@ -98,6 +104,18 @@ class Watch:
             task = asyncio.create_task(exchange.client.write(b": keep-alive\n\n"))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
+
+    def _take_tokens(self) -> None:
+        """What streams have relayed beyond what was expected of them is taken from their limits
+        now, for the next requests to see: a token at least for each piece."""
+        for exchange in self._exchanges:
+            if exchange.is_ending or not exchange.principal.limits.token_buckets:
+                continue
+            known = exchange.tokens_reserved + exchange.tokens_taken
+            more = exchange.chat.prompt_tokens_estimate + exchange.meter.pieces - known
+            if more > 0:
+                exchange.tokens_taken += more
+                self._limiter.correct(exchange.principal.limits, reserved=0, used=more)
 
     async def _save_progress(self) -> None:
         """Every exchange older than a save's period: extend its hold, note what it relayed."""

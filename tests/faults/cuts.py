@@ -179,11 +179,15 @@ def _expected(one: Run) -> set[tuple[str, int]]:
     if told.is_complete and told.has_token:
         reason = "completed" if told.usage else "completed_estimated"
         return {(reason, answers.of_completed(told, prompt))}
-    if not told.has_token:
+    assert one.line is not None
+    if one.line.status != 200:
+        # Nothing had been shown yet, so another channel was looked for, and there is none.
         return {("upstream_failed", 0)}
-    if not told.texts:
-        return {("upstream_died", 0)}
-    return {("upstream_died", answers.of_relayed(told.texts, told.usage, prompt))}
+    shown = answers.read(one.line.body, is_orderly=False).texts
+    if shown != told.texts[: len(shown)]:
+        return set()
+    charge = answers.of_relayed(shown, told.usage, prompt) if shown else 0
+    return {("upstream_died", charge)}
 
 
 def _expected_of_whole(cut: Cut, prompt: int) -> set[tuple[str, int]]:
@@ -239,6 +243,8 @@ def _closing_time(runs: list[Run], theatre: Theatre, charged: dict[str, dict[str
         for seen in theatre.seen.get(one.number, [])[-1:]:
             reason = charged.get(seen.request_id, {}).get("billing_reason", "")
             if reason.startswith("client_gone"):
+                if seen.closed_at is None or seen.closed_at - left_at > 1:
+                    print("LATE", one.number, one.cut, one.line.received[-100:], seen, reason)
                 times.append((seen.closed_at or time.monotonic()) - left_at)
     times.sort()
     worst = times[int(len(times) * 0.99)] if times else float("inf")

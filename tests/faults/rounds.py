@@ -39,6 +39,11 @@ ROUNDS: list[str] = [
     "disk",
     "clock",
     "drain",
+    "tokens",
+    "machines",
+    "memory",
+    "slowloris",
+    "database_connections",
 ]
 
 

@@ -12,8 +12,9 @@ from django.conf import settings
 
 from billing.batches import Capture, Hold
 from billing.pricing import PriceVersion, Rate
-from gateway import attempts, payload, pipeline
+from gateway import attempts, estimates, payload, pipeline, watch
 from gateway.errors import InvalidKey
+from gateway.estimates import Estimates
 from gateway.exchanges import Exchange, Interrupt
 from gateway.metrics import Metrics
 from gateway.principals import Principal
@@ -105,12 +106,12 @@ class Scene:
             1, "m", "o", 1, 100_000, 1_000, {}, False, tuple(self.channels)
         )  # fmt: skip
         self.upstream = Upstream(Timeouts(2, 1 << 20, 1 << 20))
-        self.watch = Watch(self.ledger, Counter())  # type: ignore[arg-type]
+        self.watch = Watch(self.ledger, Counter(), self.limiter)  # type: ignore[arg-type]
         self.services: Any = SimpleNamespace(
             options=settings.GATEWAY,
             ledger=self.ledger, limiter=self.limiter, counter=Counter(), upstream=self.upstream,
             watch=self.watch, metrics=Metrics(), routes=SimpleNamespace(resolve=self._resolve),
-            retries=RetryBudget(processes=1), tracer=None,
+            retries=RetryBudget(processes=1), tracer=None, estimates=Estimates(),
         )  # fmt: skip
         self.caller = Caller()
 
@@ -129,7 +130,7 @@ class Scene:
         caller = self.caller
         request = GatewayRequest(scope, caller.receive, caller.send, self.services)
         principal = Principal(
-            1, 1, 1, "d", 1, Limits(1, None, None), 1_000_000, 1 << 20, frozenset(), (), None,
+            1, 1, 1, "d", 1, Limits(1, None, 1_000_000), 1_000_000, 1 << 20, frozenset(), (), None,
             None, None, None, False,
         )  # fmt: skip
         await self.upstream.start()
@@ -380,3 +381,20 @@ def test_an_exchange_shows_no_secret() -> None:
     )
     assert "secret" not in repr(channel)
     assert "secret" not in repr(target)
+
+
+async def test_what_a_stream_uses_beyond_its_estimate_is_taken_while_it_runs(
+    server: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LIMITS_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "TICK_SECONDS", 0.02)
+    scene = _scene(server, Script(chunks=20, gap_ms=20))
+    monkeypatch.setattr(estimates, "_UNKNOWN", estimates.Habit(output_tokens=1))
+    scene.watch.start()
+    await scene.complete(stream=True)
+    await scene.watch.stop()
+    *taken, last = scene.limiter.used
+    assert sum(taken) > 5
+    assert all(tokens > 0 for tokens in taken)
+    # All of it together, with what was taken before the answer, is what was used.
+    assert sum(taken) + last == scene.record.input_tokens + scene.record.output_tokens

@@ -8,6 +8,7 @@ import pytest
 
 from gateway import payload, pipeline
 from gateway.errors import Overloaded
+from gateway.estimates import Estimates
 from gateway.watch import Watch
 from ratelimits.buckets import Decision
 
@@ -23,10 +24,11 @@ async def test_requests_that_wait_for_their_hold_are_in_flight() -> None:
         return Decision(True, 0.0, None, None)
 
     services: Any = SimpleNamespace(
-        watch=Watch(None, None),  # type: ignore[arg-type]
+        watch=Watch(None, None, None),  # type: ignore[arg-type]
         options={"IN_FLIGHT_MAX": 3},
         ledger=SimpleNamespace(authorize=authorize),
         limiter=SimpleNamespace(reserve=reserve),
+        estimates=Estimates(),
         metrics=SimpleNamespace(note_decision=lambda decision: None),
     )
     waiting = [asyncio.ensure_future(_start(services)) for _ in range(3)]
@@ -45,7 +47,8 @@ def _start(services: Any) -> Any:
         request_id="id", client=SimpleNamespace(add_headers=lambda headers: None)
     )
     principal: Any = SimpleNamespace(
-        limits=None, wallet_id=1, api_key_id=1, cap_day_nanos=None, cap_month_nanos=None
-    )
+        limits=None, organization_id=1, wallet_id=1, api_key_id=1, cap_day_nanos=None,
+        cap_month_nanos=None,
+    )  # fmt: skip
     quote = pipeline.Quote(ceiling, 10, 10, 1)  # type: ignore[arg-type]
     return pipeline._start(request, principal, payload.parse(body), quote, services)

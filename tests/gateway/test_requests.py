@@ -25,7 +25,7 @@ def _request(*messages: dict[str, Any], headers: Any = (), seconds: float = 5) -
         raise AssertionError("nothing is to be sent")
 
     scope = {"method": "POST", "path": "/v1/chat/completions", "headers": list(headers)}
-    watch = Watch(None, None)  # type: ignore[arg-type]
+    watch = Watch(None, None, None)  # type: ignore[arg-type]
     watch.start()
     options = {"BODY_TIMEOUT_SECONDS": seconds, "BODIES_BYTES_MAX": 10}
     services: Any = SimpleNamespace(options=options, watch=watch, body_bytes=0)
