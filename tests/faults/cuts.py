@@ -234,17 +234,15 @@ def _check_client(one: Run, reason: str) -> None:
 
 def _closing_time(runs: list[Run], theatre: Theatre, charged: dict[str, dict[str, Any]]) -> Verdict:
     """From a client's hanging up to the end of the upstream's connection, from the two logs, of
-    all that were still being answered."""
+    all that were being answered for certain."""
     times = []
     for one in runs:
-        if one.line is None or one.line.left_at is None:
-            continue
+        if one.line is None or one.line.left_at is None or one.cut.ending is Ending.RACING:
+            continue  # where both race, the upstream may have been done already
         left_at = one.line.left_at
         for seen in theatre.seen.get(one.number, [])[-1:]:
             reason = charged.get(seen.request_id, {}).get("billing_reason", "")
             if reason.startswith("client_gone"):
-                if seen.closed_at is None or seen.closed_at - left_at > 1:
-                    print("LATE", one.number, one.cut, one.line.received[-100:], seen, reason)
                 times.append((seen.closed_at or time.monotonic()) - left_at)
     times.sort()
     worst = times[int(len(times) * 0.99)] if times else float("inf")
