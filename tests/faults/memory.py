@@ -40,14 +40,14 @@ async def _run(
     await _load(stage, customer, warm)
     before = kernel.resident_bytes(stage.pid())
     failed = await _load(stage, customer, measured)
-    grown = (kernel.resident_bytes(stage.pid()) - before) / 1e6 * 100_000 / measured
+    grown = (kernel.resident_bytes(stage.pid()) - before) / 1e6
     server.close()
     slope = Verdict(
         "memory: slope",
         f"< {SLOPE_MB_MAX:g} MB per 100,000 requests after 200,000",
-        f"{grown:.2f} MB per 100,000, of {measured:,} after {warm:,}, whole and streamed;"
-        f" {failed} failed",
-        not failed and (grown < SLOPE_MB_MAX or not is_full),
+        f"{grown:.2f} MB for {measured:,} after {warm:,}, whole and streamed; {failed} failed",
+        # A short round is still growing into what it needs, and only shows that it is measured.
+        not failed and (grown < SLOPE_MB_MAX * measured / 100_000 or not is_full),
     )
     return [slope, await _abort(stage, upstream, customer, aborted)]
 

@@ -39,11 +39,8 @@ ROUNDS: list[str] = [
     "disk",
     "clock",
     "drain",
-    "tokens",
     "machines",
     "memory",
-    "slowloris",
-    "database_connections",
 ]
 
 

@@ -11,7 +11,7 @@ import aiohttp
 
 from benchmarks.goals import Verdict
 from tests.faults import arena
-from tests.faults.arena import Arena, Customer
+from tests.faults.arena import Arena
 from tests.faults.rounds import Effort
 from tests.journeys.callers import payload
 from tests.scripts import Script
@@ -48,13 +48,15 @@ def run(effort: Effort, seed: int) -> list[Verdict]:
 
 
 async def _run(stage: Arena, count: int) -> list[Verdict]:
-    named = await _burst(stage, "Named", count, _answer(USED), max_tokens=USED)
+    keys = await asyncio.to_thread(_keys, stage)
+    lessons = 60 if count > 200 else 25
+    named = await _burst(stage, keys["named"], count, _answer(USED), max_tokens=USED)
     # More than the bucket ever holds: it runs alone, when the bucket is full.
-    huge = await _burst(stage, "Huge", 20, _answer(20 * LARGE), max_tokens=LARGE, n=20)
-    cold = await _burst(stage, "Unnamed and unknown", count, _answer(USED))
-    known = await _burst(stage, "Unnamed and known", count, _answer(USED), lessons=3)
-    short = await _burst(stage, "Short and known", count, _answer(40), lessons=120)
-    flow = await _flow(stage)
+    huge = await _burst(stage, keys["huge"], 20, _answer(20 * LARGE), max_tokens=LARGE, n=20)
+    cold = await _burst(stage, keys["cold"], count, _answer(USED))
+    known = await _burst(stage, keys["known"], count, _answer(USED), lessons=3)
+    short = await _burst(stage, keys["short"], count, _answer(40), lessons=lessons)
+    flow = await _flow(stage, keys["flow"])
     one = 20 * LARGE + 1_000
     is_met = named.overshoot <= USED and huge.overshoot <= one and known.overshoot <= USED
     running = LIMIT / (1_000 + 30)
@@ -82,6 +84,28 @@ async def _run(stage: Arena, count: int) -> list[Verdict]:
     ]
 
 
+def _keys(stage: Arena) -> dict[str, list[str]]:
+    """Of an organization for each scene: a key with the limit, and one that may use more."""
+    limits = dict.fromkeys(("named", "huge", "cold", "known", "short"), LIMIT)
+    limits["flow"] = FLOW_LIMIT
+    first, *_ = limits
+    stage.enrol(first, CREDIT_NANOS)  # and their plan
+    commands = []
+    for name, limit in limits.items():
+        if name != first:
+            commands.append(
+                ["create_organization", name, "--owner", "bob@example.com", "--plan", "unlimited",
+                 "--credit", str(CREDIT_NANOS // 10**9)]
+            )  # fmt: skip
+        commands.append(["create_key", name, "--tpm", str(limit)])
+        commands.append(["create_key", name, "--tpm", str(100 * limit)])
+    keys: dict[str, list[str]] = {}
+    for answer, command in zip(stage.operate(*commands), commands, strict=True):
+        if command[0] == "create_key":
+            keys.setdefault(command[1], []).append(answer["api_key"])
+    return keys
+
+
 def _said(burst: Burst) -> str:
     over = max(0, int(burst.overshoot))
     return f"{burst.admitted} admitted, {burst.used:,} used, {over:,} above"
@@ -95,30 +119,21 @@ def _usage(tokens: int) -> dict[str, Any]:
     return {"prompt_tokens": 30, "completion_tokens": tokens}
 
 
-async def _enrol(stage: Arena, name: str) -> Customer:
-    limits = ("--tpm", str(LIMIT))
-    return await asyncio.to_thread(stage.enrol, name, CREDIT_NANOS, *limits)
-
-
 async def _burst(
-    stage: Arena, name: str, count: int, script: Script, *, lessons: int = 0, **options: Any
+    stage: Arena, keys: list[str], count: int, script: Script, *, lessons: int = 0, **options: Any
 ) -> Burst:
     """`count` requests at once; before them, `lessons` of the same organization's other key."""
-    customer = await _enrol(stage, name)
+    key, other = keys
     async with _session() as session:
-        if lessons:
-            (other,) = await asyncio.to_thread(
-                stage.operate, ["create_key", name, "--tpm", str(100 * LIMIT)]
-            )
-            lesson = Script(chunks=2, usage=script.usage)
-            for url in stage.urls:
-                for _ in range(lessons):
-                    status, _ = await _ask(session, url, other["api_key"], lesson, **options)
-                    assert status == 200
+        lesson = Script(chunks=2, usage=script.usage)
+        for at in range(lessons * len(stage.urls)):
+            url = stage.urls[at % len(stage.urls)]
+            status, _ = await _ask(session, url, other, lesson, **options)
+            assert status == 200
         began = time.monotonic()
         answers = await asyncio.gather(
             *[
-                _ask(session, stage.urls[at % len(stage.urls)], customer.key, script, **options)
+                _ask(session, stage.urls[at % len(stage.urls)], key, script, **options)
                 for at in range(count)
             ]
         )
@@ -131,19 +146,16 @@ async def _burst(
 FLOW_LIMIT, FLOW_TOKENS = 20_000, 1_600
 
 
-async def _flow(stage: Arena) -> Burst:
+async def _flow(stage: Arena, keys: list[str]) -> Burst:
     """Long streams of an organization that nothing is known of, more of them every moment: those
     that come later see what the earlier have used."""
-    customer = await asyncio.to_thread(
-        stage.enrol, "Flowing", CREDIT_NANOS, "--tpm", str(FLOW_LIMIT)
-    )
     script = Script(chunks=FLOW_TOKENS, gap_ms=2)
     began = time.monotonic()
     async with _session() as session:
         calls = []
         for at in range(50):
             url = stage.urls[at % len(stage.urls)]
-            calls.append(asyncio.create_task(_ask(session, url, customer.key, script, stream=True)))
+            calls.append(asyncio.create_task(_ask(session, url, keys[0], script, stream=True)))
             await asyncio.sleep(0.15)
         answers = await asyncio.gather(*calls)
     admitted = sum(status == 200 for status, _ in answers)
