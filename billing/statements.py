@@ -21,14 +21,14 @@ WITH item AS (
 ), net AS (
     SELECT wallet_id, sum(amount)::bigint AS amount FROM item GROUP BY wallet_id
 ), locked AS (
-    SELECT a.id, a.credits_posted - a.debits_posted - a.debits_pending AS available
+    SELECT a.id, a.credits_posted - a.debits_posted - a.debits_pending AS available, net.amount
     FROM billing_account a JOIN net ON net.wallet_id = a.id
     ORDER BY a.id FOR NO KEY UPDATE OF a
 ), granted AS (
-    UPDATE billing_account a SET debits_pending = a.debits_pending + net.amount
-    FROM net JOIN locked ON locked.id = net.wallet_id
-    WHERE a.id = net.wallet_id
-      AND a.credits_posted - a.debits_posted - a.debits_pending >= net.amount
+    UPDATE billing_account a SET debits_pending = a.debits_pending + locked.amount
+    FROM locked
+    WHERE a.id = locked.id
+      AND a.credits_posted - a.debits_posted - a.debits_pending >= locked.amount
     RETURNING a.id
 ), held AS (
     INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
@@ -79,32 +79,31 @@ _ARRAYS = ", ".join(f"%({name})s::{kind}[]" for name, kind in USAGE_COLUMNS.item
 # A hold is posted at its charge (voided at zero) and the rest of it released; the usage record
 # goes in with it. Items whose hold is no longer pending change nothing and are not returned.
 # A charge above the hold posts the hold; the caller settles the excess in the same transaction.
+# Each step hands on what the next one needs: the planner takes any batch for ten rows, and would
+# join two steps of 256 by comparing each row with each.
 _CAPTURE = f"""
 WITH item AS (
     SELECT DISTINCT ON (id) * FROM unnest({_ARRAYS}) AS t ({_COLUMNS})
-), due AS (
-    SELECT t.id, t.debit_account_id AS wallet_id, t.held_nanos
-    FROM billing_transfer t JOIN item USING (id)
-    WHERE t.id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid AND t.state = 'pending'
-    FOR UPDATE OF t
 ), resolved AS (
     UPDATE billing_transfer t
     SET state = CASE WHEN item.charge_nanos > 0 THEN 'posted' ELSE 'voided' END,
         amount_nanos = least(item.charge_nanos, t.held_nanos), resolved_at = now()
-    FROM item JOIN due USING (id)
+    FROM item
     WHERE t.id = item.id AND t.id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
-    RETURNING t.id, t.debit_account_id AS wallet_id, t.held_nanos, t.amount_nanos
+      AND t.state = 'pending'
+    RETURNING item.*, t.debit_account_id AS wallet_id, t.held_nanos, t.amount_nanos
 ), net AS (
     SELECT wallet_id, sum(held_nanos)::bigint AS held, sum(amount_nanos)::bigint AS amount
     FROM resolved GROUP BY wallet_id
 ), locked AS (
-    SELECT a.id FROM billing_account a JOIN net ON net.wallet_id = a.id
+    SELECT a.id, net.held, net.amount
+    FROM billing_account a JOIN net ON net.wallet_id = a.id
     ORDER BY a.id FOR NO KEY UPDATE OF a
 ), moved AS (
     UPDATE billing_account a
-    SET debits_pending = a.debits_pending - net.held, debits_posted = a.debits_posted + net.amount
-    FROM net JOIN locked ON locked.id = net.wallet_id
-    WHERE a.id = net.wallet_id
+    SET debits_pending = a.debits_pending - locked.held,
+        debits_posted = a.debits_posted + locked.amount
+    FROM locked WHERE a.id = locked.id
 ), outbox AS (
     INSERT INTO billing_accountdelta
         (kind, debits_pending, debits_posted, credits_pending, credits_posted)
@@ -112,16 +111,14 @@ WITH item AS (
     FROM resolved HAVING count(*) > 0
 ), recorded AS (
     INSERT INTO billing_usagerecord ({_COLUMNS}, charged_at, xid)
-    SELECT {", ".join("item." + name for name in USAGE_COLUMNS)}, now(),
-        pg_current_xact_id()::text::bigint
-    FROM item JOIN resolved USING (id)
+    SELECT {_COLUMNS}, now(), pg_current_xact_id()::text::bigint FROM resolved
 )
 """
 # With what was resolved, and what it had held.
 CAPTURE = _CAPTURE + "SELECT id, wallet_id, held_nanos FROM resolved"
 # With what was not: usually nothing, which a batch reads faster.
 CAPTURE_BATCH = _CAPTURE + (
-    "SELECT item.id FROM item LEFT JOIN resolved USING (id) WHERE resolved.id IS NULL"
+    "SELECT id FROM item WHERE id NOT IN (SELECT id FROM resolved)"
 )
 
 # Money that moves at once, between a wallet and a platform account, in either direction.
