@@ -50,7 +50,8 @@ WHERE u.id >= %(from_id)s AND u.charged_at >= %(lower)s AND u.charged_at < %(upp
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# Every line that is not what the records and transfers say, and every total that is not the sum.
+# Every line that is not what the records and transfers say (of archived ones: what is kept of
+# them), and every total that is not the sum.
 DIFFERENCES = f"""
 WITH {settlements.BESIDE}, chosen AS (
     SELECT id, number, organization_id, total_nanos,
@@ -58,13 +59,25 @@ WITH {settlements.BESIDE}, chosen AS (
         least((month + interval '1 month') AT TIME ZONE 'UTC', finalized_at) AS upper
     FROM billing_invoice
     WHERE (%(number)s::bigint IS NULL OR number = %(number)s) AND month >= %(from_month)s
-), used AS (
+), live AS (
     SELECT i.id AS invoice_id, coalesce(u.project_id, 0) AS project_id, u.model, {_SUMS}
     FROM chosen i JOIN billing_usagerecord u
         ON u.organization_id = i.organization_id AND u.id >= %(from_id)s
         AND u.charged_at >= i.lower AND u.charged_at < i.upper
     {_BOOKED}
     GROUP BY 1, 2, 3
+), used AS (
+    SELECT invoice_id, project_id, model, sum(requests) AS requests,
+        sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+        sum(amount_nanos) AS amount_nanos, sum(paid_nanos) AS paid_nanos
+    FROM (
+        SELECT * FROM live
+        UNION ALL
+        SELECT invoice_id, project_id, model, requests,
+            input_tokens + cached_input_tokens + cache_write_tokens,
+            output_tokens + reasoning_output_tokens, charge_nanos - loss_nanos, paid_nanos
+        FROM billing_archivedusage WHERE invoice_id IN (SELECT id FROM chosen)
+    ) AS part GROUP BY 1, 2, 3
 ), line AS (
     SELECT l.* FROM billing_invoiceline l JOIN chosen ON chosen.id = l.invoice_id
 )

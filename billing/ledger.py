@@ -39,6 +39,10 @@ class BudgetExceeded(InsufficientFunds):
     """The wallet could pay, but the key's own spend cap does not allow it."""
 
 
+class AlreadyArchived(Exception):
+    """The idempotency key was used in a month whose transfers are archived. Nothing has moved."""
+
+
 class LedgerUnavailable(Exception):
     """The database cannot be asked in time. Nothing is known to have moved."""
 
@@ -62,7 +66,7 @@ def credit(
     """Move `amount_nanos` into the wallet from the platform account of this kind.
 
     The same `idempotency_key` again returns the first transfer and moves nothing. Raises
-    ValueError for an amount that is not positive.
+    ValueError for an amount that is not positive, and `AlreadyArchived`.
     """
     return _post(statements.POST_TO_WALLET, wallet, amount_nanos, kind, reason, idempotency_key)
 
@@ -97,7 +101,10 @@ def _post(
                 key=idempotency_key, defaults={"transfer_id": transfer_id}
             )
             if not is_new:
-                return Transfer.objects.get(pk=row.transfer_id)
+                try:
+                    return Transfer.objects.get(pk=row.transfer_id)
+                except Transfer.DoesNotExist:
+                    raise AlreadyArchived(f"{idempotency_key}: {row.transfer_id}") from None
         cursor.execute(
             statement,
             {

@@ -159,6 +159,22 @@ def _make(table: str, month: date) -> None:
         )
 
 
+def drop(table: str, month: date) -> None:
+    """Drop the month's partition, within the caller's turn and transaction."""
+    name = name_of(table, month)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
+        cursor.execute(f"DROP TABLE {name}")
+
+
+def overdue(months_kept: int, now: datetime | None = None) -> list[date]:
+    """The months that have been over for longer than `months_kept` months; zero keeps all."""
+    if not months_kept:
+        return []
+    oldest_kept = after(_this_month(now), -months_kept)
+    return sorted(month for month in months(TABLES[0]) if month < oldest_kept)
+
+
 _WITHIN = "id >= %s AND id < %s"
 
 

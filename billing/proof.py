@@ -66,7 +66,7 @@ def prove(since: datetime | None = None) -> list[Check]:
             ),
             _found(
                 "accounts",
-                "each account's columns equal the sums of its transfers",
+                "each account's columns equal the sums of its transfers, archived ones included",
                 "SELECT count(*) FROM billing_account",
                 statements.ACCOUNTS,
                 parameters,
@@ -106,6 +106,13 @@ def prove(since: datetime | None = None) -> list[Check]:
                 "hourly and daily sums equal the usage records",
                 "SELECT count(*) FROM billing_usageday",
                 statements.ROLLUPS,
+                parameters,
+            ),
+            _found(
+                "archives",
+                "what is kept of dropped months agrees with itself and with their files",
+                "SELECT count(*) FROM billing_archive",
+                statements.ARCHIVES,
                 parameters,
             ),
         ]

@@ -23,18 +23,24 @@ SELECT 'posted', 'debits ' || debits_posted || ', credits ' || credits_posted
 FROM total WHERE debits_posted <> credits_posted
 """
 
-# Columns plus what is not folded in yet, against the transfers themselves.
+# Columns plus what is not folded in yet, against the transfers themselves, and against what is
+# kept of archived ones.
 ACCOUNTS = """
-WITH debit AS (
+WITH side AS (
     SELECT debit_account_id AS id,
-        coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0) AS pending,
-        sum(amount_nanos) AS posted
+        coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0) AS debit_holds,
+        sum(amount_nanos) AS debit_sum, 0 AS credit_holds, 0 AS credit_sum
     FROM billing_transfer GROUP BY 1
-), credit AS (
-    SELECT credit_account_id AS id,
-        coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0) AS pending,
-        sum(amount_nanos) AS posted
+    UNION ALL
+    SELECT credit_account_id, 0, 0,
+        coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0), sum(amount_nanos)
     FROM billing_transfer GROUP BY 1
+    UNION ALL
+    SELECT account_id, 0, debits_posted, 0, credits_posted FROM billing_archivedaccount
+), moved AS (
+    SELECT id, sum(debit_holds) AS debit_holds, sum(debit_sum) AS debit_sum,
+        sum(credit_holds) AS credit_holds, sum(credit_sum) AS credit_sum
+    FROM side GROUP BY 1
 ), unfolded AS (
     SELECT kind, sum(debits_pending) AS debits_pending, sum(debits_posted) AS debits_posted,
         sum(credits_pending) AS credits_pending, sum(credits_posted) AS credits_posted
@@ -45,10 +51,10 @@ WITH debit AS (
         coalesce(a.debits_posted, 0) + coalesce(u.debits_posted, 0) AS debits_posted,
         coalesce(a.credits_pending, 0) + coalesce(u.credits_pending, 0) AS credits_pending,
         coalesce(a.credits_posted, 0) + coalesce(u.credits_posted, 0) AS credits_posted,
-        coalesce(debit.pending, 0) AS debit_holds, coalesce(debit.posted, 0) AS debit_sum,
-        coalesce(credit.pending, 0) AS credit_holds, coalesce(credit.posted, 0) AS credit_sum
-    FROM billing_account a
-        FULL JOIN debit USING (id) FULL JOIN credit USING (id)
+        coalesce(moved.debit_holds, 0) AS debit_holds, coalesce(moved.debit_sum, 0) AS debit_sum,
+        coalesce(moved.credit_holds, 0) AS credit_holds,
+        coalesce(moved.credit_sum, 0) AS credit_sum
+    FROM billing_account a FULL JOIN moved USING (id)
         LEFT JOIN unfolded u ON u.kind = a.kind AND a.organization_id IS NULL
 )
 SELECT 'account ' || id || coalesce(' (' || kind || ')', ''),
@@ -137,12 +143,18 @@ WHERE state = 'pending' AND (expires_at IS NULL OR expires_at < now() - interval
 
 # The sums that pages show, against the records below the border up to which they are made.
 ROLLUPS = """
-WITH used AS (
+WITH kept AS (
     SELECT organization_id, (charged_at AT TIME ZONE 'UTC')::date AS day, count(*) AS requests,
         sum(charge_nanos) AS charge_nanos
     FROM billing_usagerecord
     WHERE xid < (SELECT coalesce(max(xid), 0) FROM billing_rollupwatermark)
     GROUP BY 1, 2
+    UNION ALL
+    SELECT organization_id, (hour AT TIME ZONE 'UTC')::date, requests, charge_nanos
+    FROM billing_archivedusage
+), used AS (
+    SELECT organization_id, day, sum(requests) AS requests, sum(charge_nanos) AS charge_nanos
+    FROM kept GROUP BY 1, 2
 ), daily AS (
     SELECT organization_id, day, sum(requests) AS requests, sum(charge_nanos) AS charge_nanos
     FROM billing_usageday GROUP BY 1, 2
@@ -158,4 +170,31 @@ SELECT 'organization ' || organization_id || ' on ' || day, format(
 FROM used FULL JOIN daily USING (organization_id, day) FULL JOIN hourly USING (organization_id, day)
 WHERE (used.requests, used.charge_nanos) IS DISTINCT FROM (daily.requests, daily.charge_nanos)
     OR (daily.requests, daily.charge_nanos) IS DISTINCT FROM (hourly.requests, hourly.charge_nanos)
+"""
+
+# What is kept of a dropped month, against itself and the manifest of its files.
+ARCHIVES = """
+WITH account AS (
+    SELECT archive_id, sum(debits_posted) AS debits, sum(credits_posted) AS credits
+    FROM billing_archivedaccount GROUP BY 1
+), used AS (
+    SELECT archive_id, sum(requests) AS requests, sum(charge_nanos) AS charged,
+        sum(paid_nanos) AS paid, sum(loss_nanos) AS lost
+    FROM billing_archivedusage GROUP BY 1
+), verdict AS (
+    SELECT month, CASE
+        WHEN coalesce(debits, 0) <> coalesce(credits, 0)
+            OR coalesce(debits, 0) <> (table_of -> 'billing_transfer' ->> 'amount_nanos')::numeric
+            THEN format('debits %%s, credits %%s', debits, credits)
+        WHEN coalesce(requests, 0) <> usage_records
+            OR coalesce(charged, 0)
+                <> (table_of -> 'billing_usagerecord' ->> 'charge_nanos')::numeric
+            THEN format('%%s requests of %%s, %%s nanos', requests, usage_records, charged)
+        WHEN charged <> paid + lost
+            THEN format('charged %%s: %%s paid, %%s lost', charged, paid, lost)
+    END AS wrong
+    FROM (SELECT *, manifest -> 'tables' AS table_of FROM billing_archive) AS archive
+        LEFT JOIN account ON account.archive_id = month LEFT JOIN used ON used.archive_id = month
+)
+SELECT 'archived ' || to_char(month, 'YYYY-MM'), wrong FROM verdict WHERE wrong IS NOT NULL
 """

@@ -39,9 +39,7 @@ _NAMES = ", ".join(_SUMS)
 _SUM_EACH = ", ".join(f"sum({name})::bigint" for name in _SUMS)
 _ADD_EACH = ", ".join(f"{name} = total.{name} + excluded.{name}" for name in _SUMS)
 
-# Both tables from one scan; a key that stands in the table already is added to.
-_ADD = f"""
-WITH fresh AS MATERIALIZED (
+_RECORDS = """
     SELECT organization_id, coalesce(project_id, 0) AS project_id,
         coalesce(api_key_id, 0) AS api_key_id, model,
         date_trunc('hour', charged_at, 'UTC') AS hour,
@@ -51,7 +49,16 @@ WITH fresh AS MATERIALIZED (
         sum(reasoning_output_tokens) AS reasoning_output_tokens, sum(charge_nanos) AS charge_nanos
     FROM billing_usagerecord WHERE xid >= %(lower)s AND xid < %(upper)s
     GROUP BY 1, 2, 3, 4, 5
-), hours AS (
+"""
+# What stayed of months whose records are archived.
+_ARCHIVED = f"""
+    SELECT organization_id, project_id, api_key_id, model, hour,
+        {", ".join(f"sum({name})::bigint AS {name}" for name in _SUMS)}
+    FROM billing_archivedusage GROUP BY 1, 2, 3, 4, 5
+"""
+# Both tables from one scan; a key that stands in the table already is added to.
+_ADD = f"""
+WITH fresh AS MATERIALIZED ({{fresh}}), hours AS (
     INSERT INTO billing_usagehour AS total
         (organization_id, project_id, api_key_id, model, hour, {_NAMES})
     SELECT organization_id, project_id, api_key_id, model, hour, {_NAMES} FROM fresh
@@ -66,6 +73,8 @@ WITH fresh AS MATERIALIZED (
 )
 SELECT coalesce(sum(requests), 0)::bigint FROM fresh
 """
+_ADD_RECORDS = _ADD.format(fresh=_RECORDS)
+_ADD_ARCHIVED = _ADD.format(fresh=_ARCHIVED)
 
 
 def roll_up(steps_max: int = STEPS_MAX) -> int:
@@ -110,12 +119,13 @@ def _step() -> tuple[int, bool, bool] | None:
 
 def _add(lower: int, upper: int) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(_ADD, {"lower": lower, "upper": upper})
+        cursor.execute(_ADD_RECORDS, {"lower": lower, "upper": upper})
         return int(cursor.fetchone()[0])
 
 
 def rebuild() -> int:
-    """Sum every usage record anew; returns how many. Right after a restore, and always safe.
+    """Sum every usage record anew, archived ones from what is kept of them; returns how many.
+    Right after a restore, and always safe.
 
     Records already here whose ids lie at or above the border (a few of the last moment's, or
     after a restore another cluster's) would be met again by later runs. Their `xid` becomes zero:
@@ -126,7 +136,9 @@ def rebuild() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         RollupWatermark.objects.select_for_update().get(pk=1)
         cursor.execute("DELETE FROM billing_usagehour; DELETE FROM billing_usageday")
-        records = _add(0, upper)
+        cursor.execute(_ADD_ARCHIVED)
+        archived = int(cursor.fetchone()[0])
+        records = archived + _add(0, upper)
         RollupWatermark.objects.filter(pk=1).update(xid=upper)
     return records
 

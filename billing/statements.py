@@ -117,9 +117,7 @@ WITH item AS (
 # With what was resolved, and what it had held.
 CAPTURE = _CAPTURE + "SELECT id, wallet_id, held_nanos FROM resolved"
 # With what was not: usually nothing, which a batch reads faster.
-CAPTURE_BATCH = _CAPTURE + (
-    "SELECT id FROM item WHERE id NOT IN (SELECT id FROM resolved)"
-)
+CAPTURE_BATCH = _CAPTURE + ("SELECT id FROM item WHERE id NOT IN (SELECT id FROM resolved)")
 
 # Money that moves at once, between a wallet and a platform account, in either direction.
 POST_FROM_WALLET = """

@@ -1,3 +1,4 @@
+from billing.models.archives import Archive, ArchivedAccount, ArchivedUsage
 from billing.models.invoices import Invoice, InvoiceLine
 from billing.models.ledger import (
     Account,
@@ -18,6 +19,9 @@ __all__ = [
     "Account",
     "AccountDelta",
     "AccountKind",
+    "Archive",
+    "ArchivedAccount",
+    "ArchivedUsage",
     "BillingReason",
     "IdempotencyKey",
     "Invoice",

@@ -75,7 +75,9 @@ class UsageRecord(models.Model):
         return self.output_tokens + self.reasoning_output_tokens
 
 
-class _Rollup(models.Model):
+class Rollup(models.Model):
+    """The key and the sums that hours, days and archives have in common."""
+
     organization_id = models.BigIntegerField()
     project_id = models.BigIntegerField(default=0)
     api_key_id = models.BigIntegerField(default=0)
@@ -93,7 +95,7 @@ class _Rollup(models.Model):
         abstract = True
 
 
-class UsageHour(_Rollup):
+class UsageHour(Rollup):
     """Sums per organization, project, key, model and UTC hour in which the charge was booked."""
 
     hour = models.DateTimeField()
@@ -110,7 +112,7 @@ class UsageHour(_Rollup):
         return f"{self.organization_id} {self.hour} {self.model}"
 
 
-class UsageDay(_Rollup):
+class UsageDay(Rollup):
     """The same per UTC day."""
 
     day = models.DateField()

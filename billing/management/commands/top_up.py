@@ -26,13 +26,16 @@ class Command(operator.OperatorCommand):
         if not options["reason"].strip():
             raise CommandError("a reason says why; it cannot be empty")
         wallet = ledger.open_wallet(organization)
-        transfer = ledger.credit(
-            wallet,
-            amount_nanos,
-            kind=TransferKind.TOP_UP,
-            reason=options["reason"].strip(),
-            idempotency_key=options["idempotency_key"],
-        )
+        try:
+            transfer = ledger.credit(
+                wallet,
+                amount_nanos,
+                kind=TransferKind.TOP_UP,
+                reason=options["reason"].strip(),
+                idempotency_key=options["idempotency_key"],
+            )
+        except ledger.AlreadyArchived as error:
+            raise CommandError(f"credited before, in a month since archived: {error}") from None
         wallet.refresh_from_db()
         self.answer(
             options,
