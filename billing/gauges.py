@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection, transaction
+
+from billing import partitions
 
 _TIMEOUT = "SET LOCAL statement_timeout = '5s'"
 _READ = """
@@ -35,6 +38,9 @@ class Gauges:
     holds_overdue: int
     hold_overdue_seconds: float  # the oldest one's
     rollup_lag_seconds: float  # the age of the oldest record that no page shows yet
+    partition_months_ahead: int  # after this month; -1 where even this one has none
+    partition_default_rows: int  # that lie in no month's partition
+    partition_months_overdue: int  # older than is to be kept, and not archived
 
 
 def read() -> Gauges:
@@ -42,4 +48,7 @@ def read() -> Gauges:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_TIMEOUT)
         cursor.execute(_READ)
-        return Gauges(*cursor.fetchone())
+        figures = cursor.fetchone()
+        now = partitions.state()
+        overdue = len(partitions.overdue(settings.RETENTION_MONTHS))
+        return Gauges(*(*figures, now.ahead, now.default_rows, overdue))

@@ -1,8 +1,13 @@
 """Celery tasks: each wakes, makes one bounded call and forgets. The rows are the queue."""
 
+import logging
+
 from celery import shared_task
+from django.conf import settings
 
 from billing import alerts, invoices, ledger, partitions, rollups
+
+log = logging.getLogger(__name__)
 
 # One run adds at most this many of the outbox's rows, each step in a commit of its own.
 _FOLDED_AT_ONCE = 10_000
@@ -50,3 +55,13 @@ def close_months() -> int:
 def make_partitions() -> int:
     """Make the months' partitions ahead of their rows."""
     return len(partitions.make_ahead())
+
+
+@shared_task
+def report_retention() -> int:
+    """Name the months that are older than is to be kept. A person archives them."""
+    months = partitions.overdue(settings.RETENTION_MONTHS)
+    if months:
+        names = ", ".join(f"{month:%Y-%m}" for month in months)
+        log.warning("older than the retention, for archive_month: %s", names)
+    return len(months)

@@ -29,6 +29,9 @@ GAUGES = {
     "ttonk_holds_overdue": "Holds whose gateway stopped extending them, not expired yet.",
     "ttonk_hold_overdue_seconds": "By how long the oldest of them is overdue.",
     "ttonk_rollup_lag_seconds": "Age of the oldest usage record that is in no rollup.",
+    "ttonk_partition_months_ahead": "Months after this one that have partitions already.",
+    "ttonk_partition_default_rows": "Transfers and usage records in no month's partition.",
+    "ttonk_partition_months_overdue": "Months older than the retention, not archived yet.",
 }
 
 
@@ -59,6 +62,9 @@ def _read() -> dict[str, float]:
         "ttonk_holds_overdue": now.holds_overdue,
         "ttonk_hold_overdue_seconds": now.hold_overdue_seconds,
         "ttonk_rollup_lag_seconds": now.rollup_lag_seconds,
+        "ttonk_partition_months_ahead": now.partition_months_ahead,
+        "ttonk_partition_default_rows": now.partition_default_rows,
+        "ttonk_partition_months_overdue": now.partition_months_overdue,
     }
 
 

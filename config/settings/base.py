@@ -198,6 +198,8 @@ ENCRYPTION_KEYS: list[str] = env.list("TTONK_ENCRYPTION_KEYS", default=[])
 
 WELCOME_CREDIT_NANOS: int = env.int("TTONK_WELCOME_CREDIT_NANOS", default=1_000_000_000)
 DEFAULT_PLAN: str = env.str("TTONK_DEFAULT_PLAN", default="starter")
+# Older months of transfers and usage records are reported for `archive_month`; 0 keeps all.
+RETENTION_MONTHS: int = env.int("TTONK_RETENTION_MONTHS", default=0)
 LOW_BALANCE_NANOS: int = env.int("TTONK_LOW_BALANCE_NANOS", default=500_000_000)
 
 # Where set, this server answers models that have no upstream credential (never in production).

@@ -4,13 +4,14 @@ import io
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
-from billing import checks, ids, partitions, proof, settlements, tasks
+from billing import checks, gauges, ids, partitions, proof, settlements, tasks
 from billing.models import Transfer, UsageRecord
 from tests.billing import scenes
 
@@ -175,3 +176,32 @@ def test_making_a_partition_gives_up_rather_than_hold_a_gateway_back() -> None:
         reader.execute("SELECT count(*) FROM billing_transfer_default")
         assert partitions.make_ahead(datetime(2001, 3, 2, tzinfo=UTC)) == []
     assert LONG_AGO not in partitions.months("billing_transfer")
+
+
+def test_the_retention_names_months_that_are_older_and_drops_nothing(
+    caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    partitions.make(LONG_AGO)
+    assert tasks.report_retention() == 0  # the default keeps everything
+    settings.RETENTION_MONTHS = 24
+    assert tasks.report_retention() == 1
+    assert "2001-03" in caplog.text
+    assert gauges.read().partition_months_overdue == 1
+    assert LONG_AGO in partitions.months("billing_transfer")
+
+
+@pytest.mark.parametrize(("day", "count"), [(31, 0), (32, 1)])
+def test_a_month_is_kept_whole_until_it_is_older_than_the_retention(day: int, count: int) -> None:
+    partitions.make(LONG_AGO)
+    now = datetime(2001, 5, 1, tzinfo=UTC) + timedelta(days=day - 1)
+    assert len(partitions.overdue(2, now)) == count
+
+
+def test_the_gauges_tell_of_partitions(clock: list[datetime]) -> None:
+    organization = scenes.make_organization()
+    before = gauges.read()
+    assert (before.partition_default_rows, before.partition_months_overdue) == (0, 0)
+    assert before.partition_months_ahead >= 3
+    clock[0] = datetime(2001, 3, 2, tzinfo=UTC)
+    scenes.authorize(scenes.Request(organization))
+    assert gauges.read().partition_default_rows == 1
