@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0004_history_index"),
+        ("billing", "0005_sweep"),
     ]
 
     operations = [
