@@ -7,6 +7,7 @@ import logging
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +29,16 @@ class SpooledBatch:
     items: list[Capture]
     path: Path
     descriptor: int
+    spool: "Spool"
 
     def discard(self) -> None:
         """Every item is in the ledger: the file goes."""
+        self.spool.forget(os.fstat(self.descriptor).st_size)
         self.path.unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """An item can never be replayed: kept for the operator, and not claimed again."""
+        self.spool.forget(os.fstat(self.descriptor).st_size)
         self.path.rename(self.path.with_suffix(".refused"))
 
     def release(self) -> None:
@@ -47,8 +51,9 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._bytes = 0
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # What waited here at the last look, claimed or not, and what this process did since.
+        self._bytes = self._measure()
 
     def write(self, items: Sequence[Capture]) -> None:
         """Append and fsync. Raises OSError where the disk, or the stated bound, is full."""
@@ -81,6 +86,7 @@ class Spool:
     def claim(self) -> list[SpooledBatch]:
         """Every file no other process is replaying, read whole."""
         out = []
+        self._bytes = self._measure()
         for path in sorted(self._folder.glob("*.jsonl")):
             try:
                 descriptor = os.open(path, os.O_RDONLY)
@@ -92,7 +98,7 @@ class Spool:
                 os.close(descriptor)
                 continue
             lines = path.read_bytes().splitlines() if path.exists() else []
-            batch = SpooledBatch([], path, descriptor)
+            batch = SpooledBatch([], path, descriptor, self)
             try:
                 batch.items.extend(_decoder.decode(line) for line in lines)
             except msgspec.DecodeError as error:
@@ -101,8 +107,18 @@ class Spool:
                 batch.release()
                 continue
             out.append(batch)
-        self._bytes = 0
         return out
+
+    def forget(self, count: int) -> None:
+        """So many bytes wait here no longer."""
+        self._bytes -= count
+
+    def _measure(self) -> int:
+        sizes = 0
+        for path in self._folder.glob("*.jsonl"):
+            with suppress(FileNotFoundError):  # another process has just replayed it
+                sizes += path.stat().st_size
+        return sizes
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY)

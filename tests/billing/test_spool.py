@@ -119,3 +119,21 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_claimed(
     assert len(batch.items) == 1
     assert (tmp_path / "0.refused").exists()
     batch.release()
+
+
+def test_claimed_files_count_towards_the_bound_until_they_are_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Spool(tmp_path)
+    mine.write([_capture()])
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    monkeypatch.setattr(spool, "BYTES_MAX", size + size // 2)
+    for other in (mine, Spool(tmp_path)):
+        with pytest.raises(OSError, match="full"):
+            other.write([_capture()])
+    (batch,) = mine.claim()
+    with pytest.raises(OSError, match="full"):
+        mine.write([_capture()])
+    batch.discard()
+    batch.release()
+    mine.write([_capture()])
