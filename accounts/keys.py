@@ -98,6 +98,15 @@ def create(
     return NewKey(row, secret)
 
 
+def find(text: str) -> ApiKey:
+    """By id, or by the secret itself (one that leaked). Raises ApiKey.DoesNotExist."""
+    if is_well_formed(text):
+        return ApiKey.objects.get(digest=digest(text))
+    if text.isascii() and text.isdigit() and int(text) < 2**63:
+        return ApiKey.objects.get(pk=int(text))
+    raise ApiKey.DoesNotExist
+
+
 def revoke(key: ApiKey) -> bool:
     """Close the key for good. False where it was closed already."""
     changed = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())

@@ -2,6 +2,7 @@
 
 from django.db import transaction
 from django.dispatch import Signal
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.text import slugify
 
@@ -37,3 +38,21 @@ def find(name: str) -> Organization:
     if name.isdigit():
         return Organization.objects.get(pk=int(name))
     return Organization.objects.get(name=name)
+
+
+def suspend(organization: Organization) -> bool:
+    """Refuse the organization's requests from now on; gateways learn of it when this commits.
+    Money and members stay as they are. False where it was suspended already."""
+    return _set_suspended(organization, is_suspended=True)
+
+
+def resume(organization: Organization) -> bool:
+    """Serve the organization again. False where it was not suspended."""
+    return _set_suspended(organization, is_suspended=False)
+
+
+def _set_suspended(organization: Organization, *, is_suspended: bool) -> bool:
+    others = Organization.objects.filter(pk=organization.pk, suspended_at__isnull=is_suspended)
+    changed = others.update(suspended_at=timezone.now() if is_suspended else None)
+    organization.refresh_from_db(fields=["suspended_at"])
+    return bool(changed)

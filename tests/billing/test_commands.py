@@ -270,3 +270,37 @@ def test_rebuild_rollups_answers_with_its_count(run) -> None:
 def test_without_json_the_answer_is_lines_to_read(acme, capsys) -> None:
     call_command("top_up", "acme", "2.50", reason="x")
     assert "amount usd: 2.50\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("by", ["id", "secret"])
+def test_revoke_key_closes_it_once(run, acme, by: str) -> None:
+    made = keys.create(acme.projects.get(), "Leaked")
+    name = made.secret if by == "secret" else str(made.row.pk)
+    first, again = run("revoke_key", name), run("revoke_key", name)
+    assert (first["was_open"], again["was_open"]) == (True, False)
+    assert first["revoked_at"] == again["revoked_at"]
+    assert first["organization"] == "acme"
+    made.row.refresh_from_db()
+    assert made.row.revoked_at is not None
+
+
+@pytest.mark.parametrize("name", ["0", "x", "99999999999999999999", keys.generate()])
+def test_revoke_key_refuses_what_is_no_key_and_does_not_repeat_it(acme, name: str) -> None:
+    with pytest.raises(CommandError, match=r"^there is no such key$"):
+        call_command("revoke_key", name)
+
+
+def test_an_organization_is_suspended_and_resumed_once(run, acme) -> None:
+    suspended = run("suspend_organization", "acme")
+    assert suspended["is_changed"]
+    again = run("suspend_organization", "Acme")
+    assert not again["is_changed"]
+    assert again["suspended_at"] == suspended["suspended_at"]
+    assert run("resume_organization", "acme") == {
+        "organization": "acme",
+        "is_changed": True,
+        "suspended_at": None,
+    }
+    assert not run("resume_organization", "acme")["is_changed"]
+    acme.refresh_from_db()
+    assert acme.suspended_at is None

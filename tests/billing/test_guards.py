@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import keys
+from accounts import keys, organizations
 from accounts.models import ApiKey
 from billing.models import Plan, Subscription, Transfer, UsageRecord
 from providers import seed
@@ -78,9 +78,9 @@ def test_gateways_are_told_what_changed_and_not_of_a_keys_last_use() -> None:
         assert heard() == set()
         keys.revoke(key)
         assert heard() == {f"key:{key.digest}"}
-        organization.suspended_at = timezone.now()
-        organization.save()
-        assert heard() == {f"organization:{organization.pk}"}
+        for verb in (organizations.suspend, organizations.resume):
+            verb(organization)
+            assert heard() == {f"organization:{organization.pk}"}
         Subscription.objects.update(plan=Plan.objects.get(slug="pro"))
         assert heard() == {f"organization:{organization.pk}"}
         Plan.objects.filter(slug="pro").update(tokens_per_minute=5)
