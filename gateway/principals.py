@@ -18,16 +18,15 @@ from typing import Any
 
 import psycopg
 import psycopg_pool
-from psycopg.rows import dict_row
 
 from accounts import keys
 from billing.ledger import LedgerUnavailable
 from gateway.errors import Forbidden, InvalidKey, TooManyWrongKeys
+from gateway.lookups import LOOKUP_SECONDS, Lookups
 from ratelimits.buckets import Limits
 
 FRESH_SECONDS = 5.0
 STALE_SECONDS_MAX = 60.0
-LOOKUP_SECONDS = 0.9
 PRINCIPALS_MAX = 100_000
 STRANGERS_SECONDS = 10
 STRANGERS_MAX = 300
@@ -105,21 +104,6 @@ def secret_of(authorization: bytes | None) -> str:
     return secret
 
 
-_QUERY = """
-SELECT k.id AS api_key_id, k.digest, k.organization_id, k.project_id, k.allowed_models,
-    k.allowed_addresses, k.requests_per_minute AS key_rpm, k.tokens_per_minute AS key_tpm,
-    k.spend_cap_day_nanos, k.spend_cap_month_nanos, k.expires_at, k.revoked_at,
-    o.suspended_at, w.id AS wallet_id, p.requests_per_minute, p.tokens_per_minute,
-    p.body_bytes_max, coalesce(s.markup_ppm, p.markup_ppm) AS markup_ppm
-FROM accounts_apikey k
-JOIN accounts_organization o ON o.id = k.organization_id
-JOIN billing_account w ON w.organization_id = o.id
-JOIN billing_subscription s ON s.organization_id = o.id
-JOIN billing_plan p ON p.id = s.plan_id
-WHERE k.digest = %s
-"""
-
-
 class Strangers:
     """Who keeps asking with well-formed keys that nobody has: each costs a query, and a flood of
     them must not keep customers' keys from being looked up."""
@@ -144,7 +128,7 @@ class Principals:
     """The process's snapshots. `pool` is shared with other short reads."""
 
     def __init__(self, pool: psycopg_pool.AsyncConnectionPool[Any]) -> None:
-        self._pool = pool
+        self._lookups = Lookups(pool)
         self._known: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Principal | None]] = {}
         # Digests by a quick keyed hash of the header, for headers seen and found well formed.
@@ -226,13 +210,7 @@ class Principals:
 
     async def _load(self, digest: str) -> Principal | None:
         epoch = self._epoch
-        async with (
-            asyncio.timeout(LOOKUP_SECONDS),
-            self._pool.connection(timeout=0.8) as connection,
-        ):
-            cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(_QUERY, (digest,))
-            row = await cursor.fetchone()
+        row = await self._lookups.find(digest)
         if row is None:
             return None
         principal = _principal(row)
