@@ -57,7 +57,8 @@ async def _run(stage: Arena, count: int, killed: int, seed: int) -> list[Verdict
     began = time.monotonic()
     await _all(stage, customer, theatre, runs, random.Random(seed))
     seconds = time.monotonic() - began
-    stage.wait_settled(seconds=20)
+    # In a thread: this loop is also the upstream, which notes when it is hung up on.
+    await asyncio.to_thread(stage.wait_settled, seconds=20)
     charged = _charges(stage, customer)
     for one in runs:
         _check(one, theatre, charged)

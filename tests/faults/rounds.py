@@ -39,8 +39,11 @@ ROUNDS: list[str] = [
     "disk",
     "clock",
     "drain",
+    "tokens",
     "machines",
     "memory",
+    "slowloris",
+    "database_connections",
 ]
 
 

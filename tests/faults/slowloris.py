@@ -52,7 +52,8 @@ async def _interleave(
                 asyncio.create_task(streams.slow(url, customer.key, KINDS[at % len(KINDS)], stop))
                 for at in range(SLOW)
             ]
-            await asyncio.sleep(1)  # until all of them are connected
+            # Until all are connected, and the readers' answers have come as far as they will.
+            await asyncio.sleep(6 * seconds / 5)
             beside += await _healthy(http, url, seconds)
             stop.set()
             await asyncio.gather(*slow)
