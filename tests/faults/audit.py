@@ -55,6 +55,8 @@ class Audit:
     wrong: list[str] = field(default_factory=list)
     # Told that it failed, and charged all the same: a commit whose end nobody could hear of.
     undecided: list[str] = field(default_factory=list)
+    # Answers in one piece that were charged, and broke off on their way to the client.
+    unseen: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     late: int = 0
@@ -66,7 +68,8 @@ class Audit:
     def show(self) -> None:
         """What was found, for whoever reads the round's output."""
         print(f"   {self.requests} requests: {dict(self.statuses.most_common())}", flush=True)
-        print(f"   booked: {dict(self.reasons.most_common())}, {self.late} late", flush=True)
+        print(f"   booked: {dict(self.reasons.most_common())}, {self.late} late,"
+              f" {self.unseen} charged and not seen", flush=True)  # fmt: skip
         for kind in ("lost", "duplicate", "wrong", "undecided"):
             for line in getattr(self, kind)[:_SHOWN]:
                 print(f"   {kind}: {line}", flush=True)
@@ -149,6 +152,8 @@ def _check(found: Audit, one: Seen, calls: list[Received], entry: Booked) -> Non
             found.wrong.append(f"{what} was told {one.usage['cost']}, charged {charge}")
     if reason in _COMPLETE and one.code and not one.has_given_up:
         found.undecided.append(f"{what} was told {one.code}, and charged as {reason}")
+    has_broken_off = not (one.is_whole or one.code or one.has_given_up)
+    found.unseen += has_broken_off and bool(charge) and not one.wish.is_stream
     if not calls:
         if charge:
             found.wrong.append(f"{what} charged {charge} without a call to the upstream")

@@ -108,7 +108,8 @@ def _verdicts(found: Audit, killing: _Killing) -> list[Verdict]:
             f"kill -9 under load ({kills}): charges lost, duplicate, other than published",
             "0, 0, 0",
             f"{len(found.lost)}, {len(found.duplicate)}, {len(found.wrong)}"
-            f" of {found.requests} requests, {found.whole} seen whole",
+            f" of {found.requests} requests, {found.whole} seen whole;"
+            f" {found.unseen} charged and killed before they were sent",
             found.is_clean and found.whole > 0,
         ),
         Verdict(
