@@ -43,6 +43,9 @@ class Services:
         self._dsn = settings.DATABASE_URL
         self.pool: psycopg_pool.AsyncConnectionPool[Any] = psycopg_pool.AsyncConnectionPool(
             self._dsn, min_size=1, max_size=4, open=False, timeout=0.8, max_waiting=1000,
+            # Or its pauses between attempts double, up to half a minute after a long outage;
+            # a pool that gave up tries again for the next who asks.
+            reconnect_timeout=1.0,
             kwargs={"autocommit": True, "connect_timeout": 3,
                     "options": "-c statement_timeout=2s -c timezone=UTC"},
         )  # fmt: skip
