@@ -9,6 +9,7 @@ filter by tenant shows in some page; `tests/faults/tenants.py` takes away each.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from billing import alerts
+from billing import alerts, ids
 from billing.models import Invoice, UsageDay, UsageHour, UsageRecord
 from billing.templatetags.figures import money
 from providers import seed
@@ -53,6 +54,9 @@ class World:
         charlie = factories.UserFactory.create(email="charlie@example.com")
         other = factories.OrganizationFactory.create(name="Charlie Secret", owner=charlie)
         factories.month_of_use(other, days=3, seed=11)
+        # The newest request of all is theirs: ids begin with milliseconds.
+        newest = uuid.UUID(int=ids.uuid7().int + (1_000 << 80))
+        factories.record(other, id=newest, model="qwen-max")
         return Other(other)
 
 
@@ -125,12 +129,12 @@ def world(db: None) -> Iterator[World]:
 
 def _refer_to_others(organization: Organization) -> None:
     """Rows of ours that name ids of the other's: no page may say what those are."""
-    ids = {"project_id": OTHERS_IDS, "api_key_id": OTHERS_IDS}
+    whose = {"project_id": OTHERS_IDS, "api_key_id": OTHERS_IDS}
     for table in (UsageDay, UsageHour):
         row = table.objects.filter(organization_id=organization.pk).first()
         assert row is not None
-        table.objects.filter(pk=row.pk).update(**ids)
-    factories.record(organization, started_at=timezone.now() + timedelta(seconds=1), **ids)
+        table.objects.filter(pk=row.pk).update(**whose)
+    factories.record(organization, started_at=timezone.now() + timedelta(seconds=1), **whose)
 
 
 def _count_from(first: int) -> None:
@@ -189,7 +193,10 @@ def _browser(user: User | None) -> Client:
 
 def _own_paths(values: dict[str, list[str]]) -> list[str]:
     """Our own pages: the administration and the account pages have tests below."""
-    queries = [f"/usage?by={group}&period=30d" for group in ("model", "project", "key")]
+    ours = UsageRecord.objects.filter(api_key_id=OTHERS_IDS, project_id=OTHERS_IDS)
+    queries = [f"/requests/{record.pk}" for record in ours.filter(organization_id__gte=OUR_IDS)]
+    assert len(queries) == 1
+    queries += [f"/usage?by={group}&period=30d" for group in ("model", "project", "key")]
     queries += [f"/requests?q={values['request_id'][0]}", "/requests?before=" + "f" * 32]
     return addresses(values, without=("/admin/", "/accounts/")) + queries
 
