@@ -182,7 +182,7 @@ def _run(*, is_proven: bool) -> report.Run:
         database={"fsync": "on"},
         pace=FULL,
         measured=[Measured(case, one, one if case.has_direct else None) for case in CASES],
-        memory=Memory(10, 20, 1, 30),
+        memory=Memory(10, 15, 20, 30, 40),
         proof={"ok": is_proven, "checks": checks},
         failures=[],
         is_pinned=True,
