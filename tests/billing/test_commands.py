@@ -284,8 +284,10 @@ def test_revoke_key_closes_it_once(run, acme, by: str) -> None:
     assert made.row.revoked_at is not None
 
 
-@pytest.mark.parametrize("name", ["0", "x", "99999999999999999999", keys.generate()])
+@pytest.mark.parametrize("name", ["0", "x", "99999999999999999999", "a stranger's key"])
 def test_revoke_key_refuses_what_is_no_key_and_does_not_repeat_it(acme, name: str) -> None:
+    if name == "a stranger's key":
+        name = keys.generate()
     with pytest.raises(CommandError, match=r"^there is no such key$"):
         call_command("revoke_key", name)
 
