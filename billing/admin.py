@@ -14,6 +14,9 @@ from accounts.lists import LargeTablePaginator
 from billing.models import (
     Account,
     AccountDelta,
+    Archive,
+    ArchivedAccount,
+    ArchivedUsage,
     IdempotencyKey,
     Invoice,
     InvoiceLine,
@@ -22,6 +25,7 @@ from billing.models import (
     RollupWatermark,
     StreamProgress,
     Subscription,
+    Sweep,
     Transfer,
     UsageDay,
     UsageHour,
@@ -107,7 +111,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
-@admin.register(AccountDelta, IdempotencyKey, StreamProgress, KeyBudget, RollupWatermark)
+@admin.register(
+    AccountDelta, Archive, ArchivedAccount, ArchivedUsage, IdempotencyKey, KeyBudget,
+    RollupWatermark, StreamProgress, Sweep,
+)  # fmt: skip
 class MachineryAdmin(ReadOnlyAdmin):
     list_display = ("__str__",)
     search_fields = ("=pk",)

@@ -37,4 +37,6 @@ def test_the_compiled_messages_are_those_written():
         catalog = gettext.GNUTranslations(compiled)
     for message, translation in written().items():
         if message:
-            assert catalog.gettext(message) == translation
+            # The newer Pythons find a plural by `gettext` too.
+            compiled_as = catalog.gettext(message), catalog.ngettext(message, message, 1)
+            assert translation in compiled_as
