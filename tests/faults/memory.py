@@ -88,8 +88,8 @@ async def _abort(
             await _abort_some(http, url, script, AT_ONCE)
     await _until_idle(stage, url)
     until(lambda: streams.sockets(pid) <= sockets, "the sockets are closed")
-    left = streams.metrics(url)
     more_sockets = max(0, streams.sockets(pid) - sockets)
+    left = streams.metrics(url)  # asking takes a socket too
     more_tasks = max(0.0, left["ttonk_tasks"] - tasks)
     slots, holds = left["ttonk_exchanges_in_flight"], stage.books.pending()
     return Verdict(
