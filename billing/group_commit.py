@@ -15,12 +15,13 @@ from typing import Any
 
 import psycopg
 
-from billing import batches, careful
+from billing import batches, careful, waiters
 from billing.batches import Authorization, Capture, Hold, Progress
 from billing.commit_connection import Rows, StatementRefused
 from billing.ledger import LedgerUnavailable
 from billing.ledger_link import LedgerLink
 from billing.spool import Spool
+from billing.waiters import WaitingCapture, WaitingHold
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,6 @@ RECONNECT_SECONDS = 0.25
 ABANDON_SECONDS = 2.5
 STOP_SECONDS = 10.0
 _CONNECTION_LOST = careful.CONNECTION_LOST
-
-# What waits: the item, its caller, and for authorizations since when.
-WaitingHold = tuple[Authorization, asyncio.Future[Hold], float]
-WaitingCapture = tuple[Capture, asyncio.Future[None]]
 
 
 class GroupCommit:
@@ -54,6 +51,8 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._link: LedgerLink | None = None
         self._is_down = False
+        # Something may lie in the spool that no replay has seen.
+        self._is_spooled = False
         self._committing_since: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         # Told of every commit: how many items it had, and its seconds.
@@ -135,6 +134,8 @@ class GroupCommit:
             await self._work.wait()
             self._idle.clear()
             self._work.clear()
+            if self._is_spooled and not await self._replay_or_lose():
+                continue
             while self._authorizations or self._captures or self._progress:
                 try:
                     self._committing_since = asyncio.get_running_loop().time()
@@ -146,8 +147,8 @@ class GroupCommit:
                     self._committing_since = None
 
     async def _commit_waiting(self) -> None:
-        holds = self._authorizing = _take(self._authorizations, BATCH_MAX)
-        captures = _take(self._captures, BATCH_MAX)
+        holds = self._authorizing = waiters.take(self._authorizations, BATCH_MAX)
+        captures = waiters.take(self._captures, BATCH_MAX)
         progress, self._progress = self._progress, []
         try:
             await self._commit(
@@ -155,14 +156,16 @@ class GroupCommit:
             )
         except (*_CONNECTION_LOST, asyncio.CancelledError):
             # Undecided captures go back to the front: they are replayed or spooled.
-            self._captures.extendleft(entry for entry in reversed(captures) if _is_open(entry[1]))
+            self._captures.extendleft(
+                entry for entry in reversed(captures) if waiters.is_open(entry[1])
+            )
             for _, waiter, _ in holds:
-                _fail(waiter, LedgerUnavailable())
+                waiters.fail(waiter, LedgerUnavailable())
             raise
         except Exception as error:
             log.exception("a batch was refused")
             for waiter in [entry[1] for entry in (*holds, *captures)]:
-                _fail(waiter, LedgerUnavailable(str(error)))
+                waiters.fail(waiter, LedgerUnavailable(str(error)))
 
     async def _commit(
         self,
@@ -182,9 +185,9 @@ class GroupCommit:
         unresolved = {row[0] for row in answers.get("capture_batch", [])}
         for capture, captured in plain_captures:
             if not unresolved or str(capture.facts.id).encode() not in unresolved:
-                _finish(captured)
+                waiters.finish(captured)
         for capture, captured in captures:
-            if _is_open(captured):
+            if waiters.is_open(captured):
                 await self._capture_carefully(capture, captured)
         await self._hand_out(plain_holds, answers.get("authorize", []))
         for hold, held, _ in holds:
@@ -196,7 +199,7 @@ class GroupCommit:
         what it can, again in one statement: thousands of requests on an empty wallet must not
         delay everybody else's. What is left then goes alone."""
         short = self._deliver_granted(entries, rows)
-        fitted = _fit(short, _available(rows)) if short and rows else []
+        fitted = waiters.fit(short, _available(rows)) if short and rows else []
         if fitted:
             answers = await self._run(fitted, [], [])
             self._deliver_granted(fitted, answers["authorize"])
@@ -255,9 +258,9 @@ class GroupCommit:
             raise
         except (psycopg.Error, ValueError) as error:
             log.error("capture of %s refused: %s", item.facts.id, error)
-            _fail(waiter, LedgerUnavailable(str(error)))
+            waiters.fail(waiter, LedgerUnavailable(str(error)))
         else:
-            _finish(waiter)
+            waiters.finish(waiter)
 
     async def _authorize_carefully(self, item: Authorization, waiter: asyncio.Future[Hold]) -> None:
         """One by one in order of arrival: where another process was quicker, or caps apply."""
@@ -270,7 +273,7 @@ class GroupCommit:
         except _CONNECTION_LOST:
             raise
         except Exception as error:
-            _fail(waiter, error)
+            waiters.fail(waiter, error)
         else:
             self._deliver(hold, waiter)
 
@@ -297,7 +300,7 @@ class GroupCommit:
             now = loop.time()
             for _, waiter, since in (*self._authorizations, *self._authorizing):
                 if now - since > self._timeout_seconds:
-                    _fail(waiter, LedgerUnavailable())
+                    waiters.fail(waiter, LedgerUnavailable())
             while self._authorizations and self._authorizations[0][1].done():
                 self._authorizations.popleft()
             since_commit = self._committing_since
@@ -320,22 +323,33 @@ class GroupCommit:
         if link is not None:
             link.close()
         for _, waiter, _ in self._authorizations:
-            _fail(waiter, LedgerUnavailable())
+            waiters.fail(waiter, LedgerUnavailable())
         self._authorizations.clear()
         await self._spool_waiting()
 
     async def _reconnect(self) -> None:
         try:
             await asyncio.wait_for(self._connect(), 3)
+        except (*_CONNECTION_LOST, psycopg.Error) as error:
+            await self._lose_connection(error)
+            await asyncio.sleep(RECONNECT_SECONDS)
+        else:
+            await self._replay_or_lose()
+
+    async def _replay_or_lose(self) -> bool:
+        """Whether the database is still there after a replay."""
+        try:
             await self._replay()
+            return True
         except (*_CONNECTION_LOST, psycopg.Error, LedgerUnavailable) as error:
             # Also what came in while a connection was up and the replay broke it again.
             await self._lose_connection(error)
             await asyncio.sleep(RECONNECT_SECONDS)
+            return False
 
     async def _spool_waiting(self) -> None:
         """Make queued captures durable without the database."""
-        entries = _take(self._captures, len(self._captures))
+        entries = waiters.take(self._captures, len(self._captures))
         if not entries:
             return
         try:
@@ -343,14 +357,18 @@ class GroupCommit:
         except OSError as error:
             log.critical("spool refused %d captures: %s", len(entries), error)
             for _, waiter in entries:
-                _fail(waiter, LedgerUnavailable(str(error)))
+                waiters.fail(waiter, LedgerUnavailable(str(error)))
             return
+        # The database may have come back while this was written, and its replay have missed it.
+        self._is_spooled = True
+        self._work.set()
         for _, waiter in entries:
-            _finish(waiter)
+            waiters.finish(waiter)
 
     async def _replay(self) -> None:
         """Captures spooled by this or an earlier process, one after the other."""
         assert self._link is not None
+        self._is_spooled = False
         claimed = await asyncio.to_thread(self._spool.claim)
         try:
             for batch in claimed:
@@ -362,38 +380,6 @@ class GroupCommit:
                 batch.release()
 
 
-def _is_open(waiter: "asyncio.Future[Any]") -> bool:
-    """Whether nothing has been decided; a caller that gave up waiting decides nothing."""
-    return waiter.cancelled() or not waiter.done()
-
-
 def _available(rows: Rows) -> dict[int, int]:
     """What each wallet had, in nanos."""
     return {int(row[0] or 0): int(row[1] or 0) for row in rows}
-
-
-def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _take(queue: deque[Any], most: int) -> list[Any]:
-    return [queue.popleft() for _ in range(min(most, len(queue)))]
-
-
-def _fit(entries: list[WaitingHold], available: dict[int, int]) -> list[WaitingHold]:
-    """The entries that their wallets can pay for, at what they can pay; the others are refused."""
-    out = []
-    fitted = batches.fit([item for item, _, _ in entries], available)
-    for (_, waiter, since), item in zip(entries, fitted, strict=True):
-        if isinstance(item, Authorization):
-            out.append((item, waiter, since))
-        else:
-            _fail(waiter, item)
-    return out
-
-
-def _fail(waiter: "asyncio.Future[Any]", error: Exception) -> None:
-    if not waiter.done():
-        waiter.set_exception(error)
-        waiter.exception()  # read once, so that an abandoned waiter is not reported as forgotten

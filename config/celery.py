@@ -25,6 +25,12 @@ def _serve_metrics(**_: object) -> None:
     worker_metrics.serve()
 
 
+@worker_ready.connect
+def _look_for_orphans(**_: object) -> None:
+    """Where workers are restarted again and again, the first message may never reach one."""
+    app.tasks["billing.tasks.expire_holds"].apply()
+
+
 def _every(task: str, seconds: float) -> dict[str, object]:
     """A beat entry whose message expires when the next one is due."""
     return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 1)}}
