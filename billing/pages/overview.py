@@ -6,7 +6,6 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.access import MemberRequest, member_required
-from accounts.models import ApiKey
 from billing import charts, periods, spending
 from billing.models import UsageRecord
 from billing.periods import today
@@ -23,7 +22,6 @@ def overview(request: MemberRequest) -> HttpResponse:
     recent = list(
         UsageRecord.objects.filter(organization_id=organization.pk).order_by("-id")[:_RECENT]
     )
-    keys = ApiKey.objects.filter(organization=organization)
     context = {
         "today": spending.total_of(days, now),
         "week": spending.total_of(days, now - timedelta(6)),
@@ -31,7 +29,6 @@ def overview(request: MemberRequest) -> HttpResponse:
         "chart": charts.of_usage(table, "charge_nanos", {}),
         "models": [(name, table.by_group[name]) for name in table.groups("charge_nanos")[:5]],
         "recent": recent,
-        "has_key": bool(recent) or keys.exists(),
         "is_new": not recent and not table.total.requests,
         "low": organization.wallet.available_nanos <= 0,
     }
