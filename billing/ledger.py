@@ -131,10 +131,11 @@ def fold_deltas(limit: int = 10_000) -> int:
         return int(cursor.fetchone()[0])
 
 
-# A hold lives 45 seconds from its last extension. An outage of less than this costs none its life;
-# after a longer gap between two looks, which come every five seconds, gateways have the grace to
-# connect again, and to extend and replay what is theirs. Together they keep orphans below 90 s.
-_SWEEP_GAP_SECONDS = 25
+# A hold lives 45 seconds from its last extension, two seconds ago at most. An outage of less than
+# this costs none its life: there is time to connect again and extend it. After a longer gap between
+# two looks, which come every five seconds, gateways have the grace to do so, and to replay what is
+# theirs. Together they keep orphans below 90 s.
+_SWEEP_GAP_SECONDS = 35
 _GRACE_SECONDS = 10
 
 
