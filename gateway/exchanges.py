@@ -63,8 +63,10 @@ class Exchange(msgspec.Struct, eq=False):
     # Taken from the limits while it ran, beyond `tokens_reserved`.
     tokens_taken: int = 0
 
-    # Whether a client that hangs up interrupts it, and the task that hears so.
+    # Whether a client that hangs up interrupts it, whether that is being listened for, and the
+    # task that does where the server does not tell by itself.
     may_listen: bool = False
+    is_listening: bool = False
     listener: "asyncio.Task[None] | None" = None
 
     @property
@@ -84,20 +86,28 @@ class Exchange(msgspec.Struct, eq=False):
 
     def listen(self) -> None:
         """From now on, a client that hangs up interrupts the exchange, where it may."""
-        if self.may_listen and self.listener is None:
+        if not self.may_listen or self.is_listening:
+            return
+        self.is_listening = True
+        if not self.client.tell_when_gone(self._lose_client):
             self.listener = asyncio.create_task(self._hear())
+
+    def _lose_client(self) -> None:
+        self.interrupt(Interrupt.CLIENT_GONE)
 
     async def _hear(self) -> None:
         while True:
             message = await self.request.receive()
             if message["type"] == "http.disconnect":
-                self.interrupt(Interrupt.CLIENT_GONE)
+                self._lose_client()
                 return
 
     def stop_listening(self) -> None:
         self.may_listen = False
         if self.listener is not None:
             self.listener.cancel()
+        elif self.is_listening:
+            self.client.tell_when_gone(None)
 
     def interrupt(self, reason: Interrupt) -> None:
         """Stop the exchange's task at its next wait, once, unless it is already ending."""

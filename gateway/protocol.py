@@ -5,6 +5,7 @@ every honest one, costs no timer.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -60,6 +61,21 @@ def answer_at_once(send: Any, status: int, headers: list[tuple[bytes, bytes]], b
     return True
 
 
+def tell_when_gone(send: Any, callback: Callable[[], None] | None) -> bool:
+    """From now on, `callback` is called when this client's connection is lost, at once where it
+    is already; None ends that. No task has to wait for it. False where the server is another."""
+    cycle = getattr(send, "__self__", None)
+    if not isinstance(cycle, RequestResponseCycle):
+        return False
+    connection = getattr(cycle.on_response, "__self__", None)
+    if not isinstance(connection, BoundedProtocol):
+        return False
+    connection.on_gone = callback
+    if callback is not None and connection.transport.is_closing():
+        callback()
+    return True
+
+
 class Refusal(NamedTuple):
     """Why a head is not taken, as the envelope says it."""
 
@@ -86,6 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0  # of the head being read; of whole reads, so never too few
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal = _MALFORMED
+        self.on_gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -94,6 +111,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        on_gone, self.on_gone = self.on_gone, None
+        if on_gone is not None:
+            on_gone()
 
     def data_received(self, data: bytes) -> None:
         # What follows a refusal is of no interest, and must not be parsed.

@@ -122,6 +122,11 @@ class Client:
         self.written_at = time.monotonic()
         return True
 
+    def tell_when_gone(self, callback: Callable[[], None] | None) -> bool:
+        """Call `callback` once the client hangs up, until this is called with None. False where
+        the server has no way but ASGI's `receive`."""
+        return protocol.tell_when_gone(self._send, callback)
+
     async def end_stream(self, data: bytes) -> None:
         if self.is_ended:
             return
