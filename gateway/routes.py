@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 from asgiref.sync import sync_to_async
+from django.db import connection
 
 from billing import pricebook
 from billing.pricing import PriceVersion
@@ -35,7 +36,11 @@ class Routes:
         self.catalog, self._prices, self.is_loaded = fresh, prices, True
 
     def _load(self) -> tuple[Catalog, dict[int, list[PriceVersion]]]:
-        return catalog.load(self.catalog), pricebook.load()
+        try:
+            return catalog.load(self.catalog), pricebook.load()
+        finally:
+            # A thread keeps its connection for good, also one whose server has gone away since.
+            connection.close()
 
     def resolve(self, name: str, principal: Principal, at: datetime) -> Route:
         """The route for a request that starts `at`. Raises as `find` does."""

@@ -1,22 +1,28 @@
-"""The snapshot of catalog and prices, before there is one."""
+"""The process's snapshot of the catalog outlives the connection it was read by."""
 
-from typing import cast
+import asyncio
 
 import pytest
+from django.db import connection
 
-from gateway.errors import Overloaded
-from gateway.principals import Principal
 from gateway.routes import Routes
-
-ANYONE = cast(Principal, None)  # whoever asks
-
-
-def test_a_model_is_not_said_to_be_missing_before_the_catalog_was_read() -> None:
-    with pytest.raises(Overloaded) as raised:
-        Routes().find("qwen-plus", ANYONE)
-    assert raised.value.status == 503
+from providers import seed
 
 
-def test_no_empty_list_of_models_is_told_before_the_catalog_was_read() -> None:
-    with pytest.raises(Overloaded):
-        Routes().visible(ANYONE)
+def hang_up_on_everybody_else() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_catalog_is_read_again_after_the_database_hung_up() -> None:
+    seed.plant({})
+    routes = Routes()
+    with asyncio.Runner() as runner:  # whose threads stay
+        runner.run(routes.refresh())
+        hang_up_on_everybody_else()
+        runner.run(routes.refresh())
+    assert routes.is_loaded
