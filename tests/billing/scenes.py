@@ -1,5 +1,6 @@
 """What billing's tests play with: the cast, requests as the gateway books them, and tampering."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -184,3 +185,19 @@ def second_connection() -> Iterator[psycopg.Connection[Any]]:
     wanted = {name: known[name] for name in names}
     with psycopg.connect(**wanted) as other:
         yield other
+
+
+def wait_until_visible(seconds: float = 20) -> None:
+    """Until a roll-up would take every record there is now. Other databases of the same cluster
+    hold the snapshot's horizon back while they have a transaction open, as parallel tests do."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT coalesce(max(xid), 0) <"
+                " pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM billing_usagerecord"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("other transactions stay open")

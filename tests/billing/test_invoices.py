@@ -135,6 +135,7 @@ def test_the_command_closes_a_running_month_only_when_told_to(organization, caps
 def test_due_months_are_closed_an_hour_after_their_end_and_once() -> None:
     organization = scenes.make_organization()
     _use_last_month(organization)
+    scenes.wait_until_visible()
     rollups.roll_up()
     month_start = invoices._bounds(timezone.now().date())[0]
     with time_machine.travel(month_start.replace(minute=59), tick=False):

@@ -138,6 +138,7 @@ def test_fold_deltas_moves_the_outbox_into_the_accounts() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_roll_up_usage_adds_new_records() -> None:
     scenes.use(scenes.make_organization())
+    scenes.wait_until_visible()
     assert tasks.roll_up_usage() == 1
     assert UsageDay.objects.get().requests == 1
     _assert_proven()

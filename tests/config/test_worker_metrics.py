@@ -60,6 +60,7 @@ def test_a_hold_nobody_extends_is_overdue(address: str) -> None:
 def test_a_record_lags_until_it_is_rolled_up(address: str) -> None:
     scenes.use(scenes.make_organization())
     assert 0 < _numbers(address)["ttonk_rollup_lag_seconds"] < 60
+    scenes.wait_until_visible()
     rollups.roll_up()
     assert _numbers(address)["ttonk_rollup_lag_seconds"] == 0
 
