@@ -33,6 +33,30 @@ class OperatorCommand(BaseCommand):
                 self.stdout.write(f"{name.replace('_', ' ')}: {value}")
 
 
+class StandingCommand(OperatorCommand):
+    """Suspends an organization, or serves it again: what `change` does, which says whether it
+    had to."""
+
+    def change(self, organization: Organization) -> bool:
+        raise NotImplementedError
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("organization", help="slug, id or name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organization = find_organization(options["organization"])
+        is_changed = self.change(organization)
+        suspended_at = organization.suspended_at
+        self.answer(
+            options,
+            {
+                "organization": organization.slug,
+                "is_changed": is_changed,
+                "suspended_at": suspended_at.isoformat() if suspended_at else None,
+            },
+        )
+
+
 def find_organization(name: str) -> Organization:
     """By slug, id or exact name. Raises CommandError, with the choices where several fit."""
     try:
