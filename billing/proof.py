@@ -42,6 +42,64 @@ class Check:
             self.first.append(f"{what}: {why}")
 
 
+# Name, promise, how many were looked at, and who breaks it. Charges and invoices are recomputed.
+_BALANCES = (
+    (
+        "balanced",
+        "debits equal credits, held and posted",
+        "SELECT (SELECT count(*) FROM billing_account)"
+        " + (SELECT count(*) FROM billing_accountdelta)",
+        statements.UNBALANCED,
+    ),
+    (
+        "accounts",
+        "each account's columns equal the sums of its transfers, archived ones included",
+        "SELECT count(*) FROM billing_account",
+        statements.ACCOUNTS,
+    ),
+    (
+        "wallets",
+        "no wallet is below zero",
+        "SELECT count(*) FROM billing_account WHERE kind = 'wallet'",
+        statements.WALLETS,
+    ),
+    (
+        "transfers",
+        "each transfer joins the right accounts, once per request",
+        "SELECT count(*) FROM billing_transfer WHERE id >= %(from_id)s",
+        statements.TRANSFERS,
+    ),
+)
+_SETTLEMENTS = (
+    (
+        "settlements",
+        "each usage record equals what was booked for it",
+        "SELECT count(*) FROM billing_usagerecord WHERE id >= %(from_id)s",
+        statements.SETTLEMENTS,
+    ),
+    (
+        "holds",
+        "no hold is overdue by more than 90 s",
+        "SELECT count(*) FROM billing_transfer WHERE state = 'pending'",
+        statements.OVERDUE,
+    ),
+)
+_SUMS = (
+    (
+        "rollups",
+        "hourly and daily sums equal the usage records",
+        "SELECT count(*) FROM billing_usageday",
+        statements.ROLLUPS,
+    ),
+    (
+        "archives",
+        "what is kept of dropped months agrees with itself and with their files",
+        "SELECT count(*) FROM billing_archive",
+        statements.ARCHIVES,
+    ),
+)
+
+
 def prove(since: datetime | None = None) -> list[Check]:
     """Run every check in one read-only snapshot.
 
@@ -56,65 +114,11 @@ def prove(since: datetime | None = None) -> list[Check]:
     }
     with _snapshot():
         return [
-            _found(
-                "balanced",
-                "debits equal credits, held and posted",
-                "SELECT (SELECT count(*) FROM billing_account)"
-                " + (SELECT count(*) FROM billing_accountdelta)",
-                statements.UNBALANCED,
-                parameters,
-            ),
-            _found(
-                "accounts",
-                "each account's columns equal the sums of its transfers, archived ones included",
-                "SELECT count(*) FROM billing_account",
-                statements.ACCOUNTS,
-                parameters,
-            ),
-            _found(
-                "wallets",
-                "no wallet is below zero",
-                "SELECT count(*) FROM billing_account WHERE kind = 'wallet'",
-                statements.WALLETS,
-                parameters,
-            ),
-            _found(
-                "transfers",
-                "each transfer joins the right accounts, once per request",
-                "SELECT count(*) FROM billing_transfer WHERE id >= %(from_id)s",
-                statements.TRANSFERS,
-                parameters,
-            ),
+            *(_found(*check, parameters) for check in _BALANCES),
             _charges(parameters),
-            _found(
-                "settlements",
-                "each usage record equals what was booked for it",
-                "SELECT count(*) FROM billing_usagerecord WHERE id >= %(from_id)s",
-                statements.SETTLEMENTS,
-                parameters,
-            ),
-            _found(
-                "holds",
-                "no hold is overdue by more than 90 s",
-                "SELECT count(*) FROM billing_transfer WHERE state = 'pending'",
-                statements.OVERDUE,
-                parameters,
-            ),
+            *(_found(*check, parameters) for check in _SETTLEMENTS),
             _invoices(parameters),
-            _found(
-                "rollups",
-                "hourly and daily sums equal the usage records",
-                "SELECT count(*) FROM billing_usageday",
-                statements.ROLLUPS,
-                parameters,
-            ),
-            _found(
-                "archives",
-                "what is kept of dropped months agrees with itself and with their files",
-                "SELECT count(*) FROM billing_archive",
-                statements.ARCHIVES,
-                parameters,
-            ),
+            *(_found(*check, parameters) for check in _SUMS),
         ]
 
 
