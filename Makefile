@@ -61,10 +61,10 @@ test: lint
 bench: $(VENV)/.installed-local
 	@$(BIN)/python -m benchmarks.everything $(BENCH)
 
-# SEED=… breaks the same things in the same order again.
+# SEED=… breaks the same things in the same order again; FAULTS="--write PAGE" keeps the report.
 SEED ?= 1
 faults: $(VENV)/.installed-dev
-	@$(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m tests.faults --seed $(SEED)
+	@$(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m tests.faults --seed $(SEED) $(FAULTS)
 
 # Every page at two widths and in both themes, for looking at.
 screenshots: $(VENV)/.installed-dev
