@@ -1,48 +1,38 @@
 """Mail to customers about their money."""
 
-import logging
-from smtplib import SMTPRecipientsRefused
+from functools import partial
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
 from django.db.models import F, QuerySet
-from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from accounts.models import Membership, Role
+from accounts import mail
+from accounts.models import Membership, Organization, Role
 from billing import money
 from billing.models import Account, Subscription
 
-logger = logging.getLogger(__name__)
-
-_FAILURES_MAX = 3
 _BALANCE = F("organization__wallet__credits_posted") - F("organization__wallet__debits_posted")
 
 
 def mail_low_balances(limit: int = 200) -> int:
-    """Tell owners and billing members once per dip that the balance is low; returns how many.
+    """Tell owners and billing members once per dip that the balance is low; returns how many
+    organizations were told.
 
     A dip begins when the balance, holds not deducted, is found below `LOW_BALANCE_NANOS` and ends
-    when it is found at or above. The claim is a guarded update, so parallel workers send one mail.
-    A mail that cannot be handed over gives its claim back and is tried again by a later run;
-    after a few failures in a row the run ends.
+    when it is found at or above. The claim is a guarded update in the transaction that keeps the
+    mails, so parallel workers send one, and none is lost.
     """
     _end_dips()
-    mailed = failures = 0
+    told = 0
     for subscription in _low().select_related("organization", "organization__wallet")[:limit]:
         claimed = Subscription.objects.filter(pk=subscription.pk, low_balance_mailed_at=None)
-        if not claimed.update(low_balance_mailed_at=timezone.now()):
-            continue
-        try:
-            mailed += _mail(subscription)
-            failures = 0
-        except OSError:  # smtplib's errors are OSErrors too
-            logger.exception("low-balance mail not sent to %s", subscription.organization.slug)
-            Subscription.objects.filter(pk=subscription.pk).update(low_balance_mailed_at=None)
-            failures += 1
-            if failures == _FAILURES_MAX:
-                break
-    return mailed
+        with transaction.atomic():
+            if claimed.update(low_balance_mailed_at=timezone.now()):
+                told += _mail(subscription.organization)
+    return told
 
 
 def _low() -> QuerySet[Subscription]:
@@ -62,32 +52,30 @@ def _end_dips() -> None:
     Subscription.objects.filter(pk__in=over.values("pk")).update(low_balance_mailed_at=None)
 
 
-def _mail(subscription: Subscription) -> int:
-    organization = subscription.organization
-    recipients = list(
-        Membership.objects.filter(
-            organization=organization, role__in=[Role.OWNER, Role.BILLING], user__is_active=True
-        ).values_list("user__email", flat=True)
-    )
-    if not recipients:
-        return 0
+def _mail(organization: Organization) -> int:
+    """One mail each: members need not learn each other's addresses from a header."""
+    members = Membership.objects.filter(
+        organization=organization, role__in=[Role.OWNER, Role.BILLING], user__is_active=True
+    ).select_related("user")
+    for member in members:
+        mail.tell(member.user, partial(_write, organization))
+    return 1 if members else 0
+
+
+def _write(organization: Organization) -> mail.Letter:
     wallet: Account = organization.wallet
-    context = {
-        "organization": organization,
-        "balance_usd": money.format_usd(wallet.balance_nanos),
-        "threshold_usd": money.format_usd(settings.LOW_BALANCE_NANOS),
-        "base_url": settings.BASE_URL,
-    }
-    # A header is one line, whatever the organization is called.
-    subject = " ".join(render_to_string("emails/low_balance_subject.txt", context).split())
-    text = render_to_string("emails/low_balance.txt", context)
-    html = render_to_string("emails/low_balance.html", context)
-    # One message each: members need not learn each other's addresses from a header.
-    for recipient in recipients:
-        message = EmailMultiAlternatives(subject, text, to=[recipient])
-        message.attach_alternative(html, "text/html")
-        try:
-            message.send()
-        except SMTPRecipientsRefused:
-            logger.warning("low-balance mail to a member of %s refused", organization.slug)
-    return 1
+    balance = f"${money.format_usd(wallet.balance_nanos)}"
+    threshold = f"${money.format_usd(settings.LOW_BALANCE_NANOS)}"
+    return mail.Letter(
+        subject=_("Low balance: %(name)s has %(balance)s left")
+        % {"name": organization.name, "balance": balance},
+        about=organization.name,
+        title=_("%(balance)s left") % {"balance": balance},
+        paragraphs=(
+            _("The balance is below %(threshold)s. When it runs out, requests are answered with "
+              "402 until it is topped up. Requests already running are not cut.")
+            % {"threshold": threshold},
+        ),
+        link=(_("Top up or see what was spent"), f"{settings.BASE_URL}{reverse('billing')}"),
+        closing=_("You get this mail once each time the balance falls below that amount."),
+    )  # fmt: skip

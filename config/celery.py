@@ -41,6 +41,7 @@ app.conf.beat_schedule = {
     "fold-deltas": _every("billing.tasks.fold_deltas", 5),
     "roll-up-usage": _every("billing.tasks.roll_up_usage", 10),
     "mail-low-balances": _every("billing.tasks.mail_low_balances", 60),
+    "send-mails": _every("accounts.tasks.send_mails", 2),
     "make-partitions": _every("billing.tasks.make_partitions", 3600),
     "report-retention": _every("billing.tasks.report_retention", 86_400),
     "close-months": _every("billing.tasks.close_months", 3600),

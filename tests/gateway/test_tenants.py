@@ -23,6 +23,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from accounts import mail
 from accounts.models import Organization, User
 from billing import alerts, ids
 from billing.models import Invoice, UsageDay, UsageHour, UsageRecord
@@ -296,6 +297,7 @@ def test_a_low_balance_is_mailed_to_the_organizations_own_people(
     _add_other()
     settings.LOW_BALANCE_NANOS = 1_000 * factories.USD
     alerts.mail_low_balances()
+    mail.deliver()
     own = {"alice": "Acme Robotics", "nora": "Nora Labs", "charlie": "Charlie Secret"}
     assert len(mailoutbox) == len(own)
     for message in mailoutbox:
