@@ -11,7 +11,15 @@ from django.http import HttpRequest
 
 from accounts import keys
 from accounts.lists import LargeTablePaginator
-from accounts.models import ApiKey, Membership, Organization, Project, User
+from accounts.models import (
+    ApiKey,
+    AuditEntry,
+    AuditHead,
+    Membership,
+    Organization,
+    Project,
+    User,
+)
 
 _OWNERS_MAX = 100
 
@@ -130,3 +138,32 @@ class ApiKeyAdmin(LargeAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         revoked = sum(keys.revoke(key) for key in queryset)
         self.message_user(request, f"{revoked} keys revoked.", messages.SUCCESS)
+
+
+class ReadOnlyAdmin(LargeAdmin):
+    """What only code writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "organization", "actor_email", "action", "target", "address",
+                    "is_operator")  # fmt: skip
+    list_select_related = ("organization",)
+    list_filter = ("is_operator",)
+    search_fields = ("=actor_email", "=action")
+    search_help_text = "A whole email address, or an action such as key.revoked."
+
+
+@admin.register(AuditHead)
+class AuditHeadAdmin(ReadOnlyAdmin):
+    list_display = ("chain", "sequence", "hash")
+    ordering = ("-chain",)

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import ApiKey, Project, User
 
 LIVE_PREFIX = "ttonk_sk_"
@@ -79,22 +81,24 @@ def create(
 ) -> NewKey:
     """Make a key in `project`. The secret is in the answer and nowhere else."""
     secret = generate(test=test)
-    row = ApiKey.objects.create(
-        organization_id=project.organization_id,
-        project=project,
-        name=name,
-        digest=digest(secret),
-        prefix=secret[: len(TEST_PREFIX if test else LIVE_PREFIX) + 4],
-        last_four=secret[-4:],
-        created_by=created_by,
-        expires_at=expires_at,
-        allowed_models=allowed_models or [],
-        allowed_addresses=allowed_addresses or [],
-        spend_cap_day_nanos=spend_cap_day_nanos,
-        spend_cap_month_nanos=spend_cap_month_nanos,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-    )
+    with transaction.atomic():
+        row = ApiKey.objects.create(
+            organization_id=project.organization_id,
+            project=project,
+            name=name,
+            digest=digest(secret),
+            prefix=secret[: len(TEST_PREFIX if test else LIVE_PREFIX) + 4],
+            last_four=secret[-4:],
+            created_by=created_by,
+            expires_at=expires_at,
+            allowed_models=allowed_models or [],
+            allowed_addresses=allowed_addresses or [],
+            spend_cap_day_nanos=spend_cap_day_nanos,
+            spend_cap_month_nanos=spend_cap_month_nanos,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+        )
+        audit.record("key.created", project.organization, str(row), id=row.pk, project=project.name)
     return NewKey(row, secret)
 
 
@@ -109,6 +113,10 @@ def find(text: str) -> ApiKey:
 
 def revoke(key: ApiKey) -> bool:
     """Close the key for good. False where it was closed already."""
-    changed = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    with transaction.atomic():
+        live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
+        changed = live.update(revoked_at=timezone.now())
+        if changed:
+            audit.record("key.revoked", key.organization, str(key), id=key.pk)
     key.refresh_from_db(fields=["revoked_at"])
     return bool(changed)

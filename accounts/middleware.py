@@ -5,11 +5,12 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
-from accounts import current
+from accounts import audit, current
 
 
 class CurrentOrganizationMiddleware:
-    """Sets `request.membership`, read when first used; falsy for people without one.
+    """Sets `request.membership`, read when first used; falsy for people without one. What the
+    request changes is recorded as done by its sender.
 
     Views behind `accounts.access.member_required` get the membership itself.
     """
@@ -21,4 +22,5 @@ class CurrentOrganizationMiddleware:
         request.membership = SimpleLazyObject(  # type: ignore[attr-defined]
             lambda: current.membership(request)
         )
-        return self.get_response(request)
+        with audit.during(request):
+            return self.get_response(request)

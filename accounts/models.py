@@ -198,3 +198,58 @@ class SeenDevice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.browser} from {self.network}"
+
+
+class AuditEntry(models.Model):
+    """One thing somebody changed, chained to the one before it. Only `accounts.audit` writes it.
+
+    A chain is an organization's entries in order of `sequence`; those that belong to none are a
+    chain too. A database trigger refuses any change of a row. Whoever acted is kept as text, for
+    people and organizations that are gone one day.
+    """
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, null=True, related_name="audit_entries"
+    )
+    sequence = models.BigIntegerField()  # from 1, without a gap
+    actor_id = models.BigIntegerField(null=True)
+    actor_email = models.CharField(max_length=254, blank=True)
+    address = models.CharField(max_length=45, blank=True)  # the IP address it came from
+    is_operator = models.BooleanField(default=False)
+    action = models.CharField(max_length=40)  # one of `audit.ACTIONS`
+    target = models.CharField(max_length=200, blank=True)
+    details = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="audit_sequence_once",
+                fields=["organization", "sequence"],
+                nulls_distinct=False,
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(name="audit_by_action", fields=["organization", "action", "-sequence"]),
+            models.Index(
+                name="audit_by_actor", fields=["organization", "actor_email", "-sequence"]
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.action} {self.target}"
+
+
+class AuditHead(models.Model):
+    """Where a chain ends: so that taking its last entries away shows too, and so that two entries
+    never follow the same one."""
+
+    chain = models.BigIntegerField(primary_key=True)  # the organization's id, 0 for none
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.chain}: {self.sequence}"

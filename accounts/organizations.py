@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.text import slugify
 
+from accounts import audit
 from accounts.models import Membership, Organization, Project, Role, User
 
 # Sent inside the transaction that creates the organization, so that billing can give it a
@@ -20,6 +21,7 @@ def create(name: str, owner: User, **options: object) -> Organization:
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
         Project.objects.create(organization=organization, name="Default")
         organization_created.send(Organization, organization=organization, options=options)
+        audit.record("organization.created", organization, name, by=audit.actor(owner))
     return organization
 
 
@@ -53,6 +55,10 @@ def resume(organization: Organization) -> bool:
 
 def _set_suspended(organization: Organization, *, is_suspended: bool) -> bool:
     others = Organization.objects.filter(pk=organization.pk, suspended_at__isnull=is_suspended)
-    changed = others.update(suspended_at=timezone.now() if is_suspended else None)
+    with transaction.atomic():
+        changed = others.update(suspended_at=timezone.now() if is_suspended else None)
+        if changed:
+            word = "suspended" if is_suspended else "resumed"
+            audit.record(f"organization.{word}", organization, organization.name)
     organization.refresh_from_db(fields=["suspended_at"])
     return bool(changed)

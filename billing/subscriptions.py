@@ -3,6 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organization, User
 from billing import ledger
 from billing.models import Plan, Subscription, TransferKind
@@ -26,11 +27,13 @@ def change_plan(
         )
         if subscription.plan_id == plan.pk:
             return subscription
-        if charge_fee and plan.fee_nanos_per_month > subscription.plan.fee_nanos_per_month:
+        before = subscription.plan
+        if charge_fee and plan.fee_nanos_per_month > before.fee_nanos_per_month:
             _charge_fee(organization, plan, by)
         subscription.plan = plan
         subscription.started_at = timezone.now()
         subscription.save(update_fields=["plan", "started_at"])
+        audit.record("plan.changed", organization, plan.name, before=before.name)
     return subscription
 
 

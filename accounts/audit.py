@@ -1,0 +1,226 @@
+"""Who changed what: an append-only log, chained so that editing it shows.
+
+A domain verb that changes something calls `record` inside its transaction, as its last step: from
+there to the commit, the organization's other changes wait. Never put a secret into it.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import AuditEntry, AuditHead, Organization, User
+
+# Every action there is, by the subject before its dot, with the words for it.
+ACTIONS = {
+    "organization.created": _("Created the organization"),
+    "organization.renamed": _("Renamed the organization"),
+    "organization.transferred": _("Handed the organization over"),
+    "organization.suspended": _("Suspended the organization"),
+    "organization.resumed": _("Resumed the organization"),
+    "organization.deleted": _("Deleted the organization"),
+    "member.joined": _("Joined"),
+    "member.role_changed": _("Changed a role"),
+    "member.removed": _("Removed a member"),
+    "member.left": _("Left"),
+    "invitation.sent": _("Invited"),
+    "invitation.resent": _("Sent an invitation again"),
+    "invitation.revoked": _("Revoked an invitation"),
+    "project.created": _("Created a project"),
+    "project.renamed": _("Renamed a project"),
+    "project.budget_changed": _("Changed a project’s budget"),
+    "project.archived": _("Archived a project"),
+    "project.restored": _("Restored a project"),
+    "key.created": _("Created a key"),
+    "key.changed": _("Changed a key"),
+    "key.rotated": _("Rotated a key"),
+    "key.revoked": _("Revoked a key"),
+    "plan.changed": _("Changed the plan"),
+}
+_TARGET_CHARS = 200
+_DETAIL_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, from where; without a user, the operator at a command line."""
+
+    user_id: int | None = None
+    email: str = ""
+    address: str = ""
+    is_operator: bool = True
+
+
+_request: ContextVar[HttpRequest | None] = ContextVar("audited_request", default=None)
+
+
+@contextmanager
+def during(request: HttpRequest) -> Iterator[None]:
+    """What is recorded inside was done by whoever sent `request`."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def actor(user: User | None = None) -> Actor:
+    """Who acts now: whoever sent the request being answered, or `user` where it is not known yet
+    (somebody who just signs up)."""
+    request = _request.get()
+    if request is None:
+        return Actor()
+    address = str(request.META.get("REMOTE_ADDR") or "")
+    match = request.resolver_match
+    is_operator = match is not None and "admin" in match.app_names
+    if user is None and request.user.is_authenticated:
+        user = request.user
+    if user is None:
+        return Actor(address=address, is_operator=is_operator)
+    return Actor(user.pk, user.email, address, is_operator)
+
+
+def record(
+    action: str,
+    organization: Organization | None,
+    target: str = "",
+    *,
+    by: Actor | None = None,
+    **details: Any,
+) -> AuditEntry:
+    """Append one entry to the organization's chain, with the caller's transaction or not at all.
+
+    `action` is one of ACTIONS; `target` names what was changed, for people; `details` are facts as
+    JSON takes them (amounts in nanos), no secrets among them.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"{action!r} is not one of the actions")
+    who = by or actor()
+    with transaction.atomic():
+        head = _lock_head(organization.pk if organization else 0)
+        entry = AuditEntry(
+            organization=organization,
+            sequence=head.sequence + 1,
+            actor_id=who.user_id,
+            actor_email=who.email.lower(),
+            address=who.address[:45],
+            is_operator=who.is_operator,
+            action=action,
+            target=target[:_TARGET_CHARS],
+            details=_plain(details),
+            created_at=timezone.now(),
+            previous_hash=head.hash,
+        )
+        entry.hash = digest(entry)
+        entry.save(force_insert=True)
+        head.sequence, head.hash = entry.sequence, entry.hash
+        head.save(update_fields=["sequence", "hash"])
+    return entry
+
+
+def _lock_head(chain: int) -> AuditHead:
+    """The chain's end, locked until the transaction ends: one entry follows another."""
+    AuditHead.objects.bulk_create([AuditHead(chain=chain)], ignore_conflicts=True)
+    return AuditHead.objects.select_for_update().get(pk=chain)
+
+
+def _plain(details: dict[str, Any]) -> Any:
+    """As JSON gives it back, so that the hash is the same when it is read again."""
+    clipped = {
+        name: value[:_DETAIL_CHARS] if isinstance(value, str) else value
+        for name, value in details.items()
+    }
+    return json.loads(json.dumps(clipped, default=str))
+
+
+def digest(entry: AuditEntry) -> str:
+    """HMAC-SHA256 over everything the entry says and the hash before it, in hex. It is keyed, so
+    that whoever can only write to the database cannot make a chain that holds."""
+    facts = [
+        entry.organization_id or 0,
+        entry.sequence,
+        entry.actor_id,
+        entry.actor_email,
+        entry.address,
+        entry.is_operator,
+        entry.action,
+        entry.target,
+        entry.details,
+        entry.created_at.astimezone(UTC).isoformat(),
+        entry.previous_hash,
+    ]
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hmac.digest(
+        settings.KEY_PEPPER.encode(), b"audit\n" + text.encode(), hashlib.sha256
+    ).hex()
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What reading every chain found."""
+
+    chains: int
+    entries: int
+    troubles: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.troubles
+
+
+_TROUBLES_MAX = 20
+_READ_AT_ONCE = 2_000
+
+
+def verify() -> Verdict:
+    """Read every chain from its start: edited, removed, inserted and reordered entries show.
+
+    Entries written meanwhile are fine: each chain is held against the end it had at the start.
+    """
+    heads = {head.chain: head for head in AuditHead.objects.all()}
+    verdict = Verdict(0, 0, [])
+    chain, sequence, before = -1, 0, ""
+    seen: set[int] = set()
+    rows = AuditEntry.objects.order_by("organization_id", "sequence")
+    for entry in rows.iterator(chunk_size=_READ_AT_ONCE):
+        verdict.entries += 1
+        if (entry.organization_id or 0) != chain:
+            chain, sequence, before = entry.organization_id or 0, 0, ""
+            verdict.chains += 1
+        wrong = _wrong(entry, sequence + 1, before)
+        if wrong:
+            _note(verdict, f"chain {chain}, entry {entry.sequence}: {wrong}")
+        head = heads.get(chain)
+        if head and head.sequence == entry.sequence and head.hash == entry.hash:
+            seen.add(chain)
+        sequence, before = entry.sequence, entry.hash
+    for head in heads.values():
+        if head.sequence and head.chain not in seen:
+            _note(verdict, f"chain {head.chain}: it does not end with entry {head.sequence}")
+    return verdict
+
+
+def _wrong(entry: AuditEntry, sequence: int, before: str) -> str:
+    if entry.sequence != sequence:
+        return f"entry {sequence} should stand here"
+    if entry.previous_hash != before:
+        return "it does not follow the one before it"
+    if not hmac.compare_digest(entry.hash, digest(entry)):
+        return "it was edited"
+    return ""
+
+
+def _note(verdict: Verdict, trouble: str) -> None:
+    if len(verdict.troubles) < _TROUBLES_MAX:
+        verdict.troubles.append(trouble)
