@@ -7,6 +7,7 @@ connection, lets what runs finish for `--drain-seconds`, and exits with 0.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 
@@ -16,6 +17,8 @@ import uvicorn
 # that hangs up on a request just being sent.
 KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 60
+# Every page runs in a thread of its own, which would keep a connection of its own.
+PAGE_CONNECTIONS_MAX = 6
 
 
 def command(
@@ -52,6 +55,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--drain-seconds", type=int, default=DRAIN_SECONDS)
     chosen = parser.parse_args()
+    os.environ.setdefault("TTONK_PAGE_CONNECTIONS_MAX", str(PAGE_CONNECTIONS_MAX))
     server = uvicorn.Server(configure(chosen.host, chosen.port, chosen.drain_seconds))
 
     def leave(*_: object) -> None:

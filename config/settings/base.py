@@ -78,12 +78,22 @@ TEMPLATES = [
 ]
 
 DATABASE_URL: str = env.str("DATABASE_URL", default="")
+# Pages share this many connections in a gateway (config.serve sets it); 0 is one for each thread,
+# kept for a minute, which is what workers and commands want.
+_PAGE_CONNECTIONS_MAX: int = env.int("TTONK_PAGE_CONNECTIONS_MAX", default=0)
 DATABASES: dict[str, Any] = {
     "default": {
-        **dj_database_url.parse(DATABASE_URL or "postgres://", conn_max_age=60),
+        **dj_database_url.parse(
+            DATABASE_URL or "postgres://", conn_max_age=0 if _PAGE_CONNECTIONS_MAX else 60
+        ),
         "ENGINE": "django.db.backends.postgresql",
     }
 }
+if _PAGE_CONNECTIONS_MAX:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # one left from before a restart is not lent
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 0, "max_size": _PAGE_CONNECTIONS_MAX, "timeout": 10, "max_idle": 60,
+    }  # fmt: skip
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

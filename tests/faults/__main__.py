@@ -27,8 +27,6 @@ BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
 
 def main() -> int:
     chosen = _arguments()
-    # A round that is told to stop takes its processes along.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     django.setup()
     # Told to end, a round takes apart what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -20,6 +20,8 @@ REFUSED_SECONDS = 2.0
 RECOVERED_SECONDS = 5.0
 # How long the lane waits for Redis once, several times over.
 FROZEN_ANSWER_SECONDS = 1.0
+# Of a gateway, a worker and the tests together; a gateway's pages have a handful of them.
+CONNECTIONS_MAX = 30
 
 
 def test_a_frozen_database_refuses_new_requests_and_loses_no_charge(
@@ -105,3 +107,16 @@ def _timed(caller: Caller, times: int) -> tuple[list[httpx.Response], list[float
         answers.append(caller.ask())
         seconds.append(time.monotonic() - started)
     return answers, seconds
+
+
+def test_many_pages_share_a_few_connections_to_the_database(lab: Laboratory) -> None:
+    """Each page has a thread of its own; connections kept by ended threads would use up all."""
+    with ThreadPoolExecutor(8) as people:
+        answers = list(
+            people.map(lambda _: httpx.get(lab.stack.base_url, trust_env=False), range(200))
+        )
+    assert {answer.status_code for answer in answers} == {200}
+    (row,) = lab.books.rows(
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+    )
+    assert row["n"] <= CONNECTIONS_MAX
