@@ -110,7 +110,7 @@ class ApiKeyAdmin(LargeAdmin):
     list_select_related = ("organization", "project")
     raw_id_fields = ("project", "created_by")
     search_fields = ("name",)
-    search_help_text = "A key's name or last four characters, or an organization's name."
+    search_help_text = "A key's last four characters, or an organization's name."
     exclude = ("digest",)
     readonly_fields = ("organization", "project", "masked", "created_by", "created_at",
                        "last_used_at", "revoked_at")  # fmt: skip
@@ -131,7 +131,7 @@ class ApiKeyAdmin(LargeAdmin):
             return queryset, False
         named = Organization.objects.filter(Q(name__iexact=text) | Q(slug__iexact=text))
         owners = list(named.values_list("pk", flat=True)[:_OWNERS_MAX])
-        found = Q(name=text) | Q(last_four=text) | Q(organization__in=owners)
+        found = Q(last_four=text) | Q(organization__in=owners)
         return queryset.filter(found), False
 
     @admin.action(description="Revoke the selected keys", permissions=["change"])
