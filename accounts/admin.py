@@ -17,7 +17,9 @@ from accounts.models import (
     AuditHead,
     Membership,
     Organization,
+    OutgoingMail,
     Project,
+    SeenDevice,
     User,
 )
 
@@ -167,3 +169,21 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 class AuditHeadAdmin(ReadOnlyAdmin):
     list_display = ("chain", "sequence", "hash")
     ordering = ("-chain",)
+
+
+@admin.register(OutgoingMail)
+class OutgoingMailAdmin(ReadOnlyAdmin):
+    """What waits for the mail server. What is written stays closed: it may hold a reset link."""
+
+    list_display = ("created_at", "recipient", "subject", "tries", "due_at")
+    exclude = ("text", "html")
+    search_fields = ("=recipient",)
+    search_help_text = "A whole email address."
+
+
+@admin.register(SeenDevice)
+class SeenDeviceAdmin(ReadOnlyAdmin):
+    list_display = ("seen_at", "user", "browser", "network")
+    list_select_related = ("user",)
+    search_fields = ("=user__email",)
+    search_help_text = "A whole email address."

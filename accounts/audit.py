@@ -47,6 +47,12 @@ ACTIONS = {
     "key.rotated": _("Rotated a key"),
     "key.revoked": _("Revoked a key"),
     "plan.changed": _("Changed the plan"),
+    "account.address_changed": _("Changed their email address"),
+    "account.password_changed": _("Changed their password"),
+    "account.second_factor_added": _("Added a second factor"),
+    "account.second_factor_removed": _("Removed a second factor"),
+    "account.recovery_codes_made": _("Made new recovery codes"),
+    "account.deleted": _("Deleted their account"),
 }
 _TARGET_CHARS = 200
 _DETAIL_CHARS = 500

@@ -13,19 +13,21 @@ import string
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
-from accounts.models import ApiKey, Project, User
+from accounts import audit, letters, mail
+from accounts.models import ApiKey, Membership, Project, Role, User
 
 LIVE_PREFIX = "ttonk_sk_"
 TEST_PREFIX = "ttonk_sk_test_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_CHARS = 30
 _CHECK_CHARS = 6
+_TOLD_MAX = 50  # owners and admins that hear of a new key
 _SHAPE = re.compile(r"ttonk_sk_(?:test_)?([0-9A-Za-z]{30})([0-9A-Za-z]{6})")
 
 
@@ -78,8 +80,10 @@ def create(
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
     test: bool = False,
+    announce: bool = True,
 ) -> NewKey:
-    """Make a key in `project`. The secret is in the answer and nowhere else."""
+    """Make a key in `project`. The secret is in the answer and nowhere else. What a person makes
+    is mailed to the organization's owners and admins, unless `announce` is off."""
     secret = generate(test=test)
     with transaction.atomic():
         row = ApiKey.objects.create(
@@ -99,7 +103,17 @@ def create(
             tokens_per_minute=tokens_per_minute,
         )
         audit.record("key.created", project.organization, str(row), id=row.pk, project=project.name)
+        if created_by and announce:
+            _tell(row, created_by.email)
     return NewKey(row, secret)
+
+
+def _tell(key: ApiKey, by: str) -> None:
+    keepers = Membership.objects.filter(
+        organization_id=key.organization_id, role__in=[Role.OWNER, Role.ADMIN], user__is_active=True
+    )
+    for keeper in keepers.select_related("user").order_by("pk")[:_TOLD_MAX]:
+        mail.tell(keeper.user, partial(letters.key_created, key, by))
 
 
 def find(text: str) -> ApiKey:

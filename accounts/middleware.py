@@ -1,11 +1,11 @@
-"""Which organization a signed-in person is working in."""
+"""What every page of a signed-in person needs: their organization, and that they were seen."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
-from accounts import audit, current
+from accounts import audit, current, sessions
 
 
 class CurrentOrganizationMiddleware:
@@ -24,3 +24,15 @@ class CurrentOrganizationMiddleware:
         )
         with audit.during(request):
             return self.get_response(request)
+
+
+class SessionActivityMiddleware:
+    """Remembers when a session was last used, for its owner's list of them."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        sessions.note_activity(request)
+        return response

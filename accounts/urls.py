@@ -1,13 +1,62 @@
-from django.urls import path
+from django.urls import path, re_path
+from django.views.generic.base import RedirectView
 
 from accounts import views
+from accounts.pages import entrance, settings
+
+# allauth's pages by allauth's names, each where a person would look for it.
+_entrance = [
+    path("accounts/login/", entrance.login, name="account_login"),
+    path("accounts/logout/", entrance.logout, name="account_logout"),
+    path("accounts/signup/", entrance.signup, name="account_signup"),
+    path("accounts/inactive/", entrance.inactive, name="account_inactive"),
+    path("accounts/code/", entrance.second_factor_login, name="mfa_authenticate"),
+    path("accounts/passkey/", entrance.passkey_login, name="mfa_login_webauthn"),
+    path("accounts/confirm-email/", entrance.verification_sent,
+         name="account_email_verification_sent"),
+    re_path(r"^accounts/confirm-email/(?P<key>[-:\w]+)/$", entrance.confirm_email,
+            name="account_confirm_email"),
+    path("accounts/password/reset/", entrance.password_reset, name="account_reset_password"),
+    path("accounts/password/reset/done/", entrance.password_reset_done,
+         name="account_reset_password_done"),
+    path("accounts/password/reset/key/done/", entrance.password_reset_from_key_done,
+         name="account_reset_password_from_key_done"),
+    re_path(r"^accounts/password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+            entrance.password_reset_from_key, name="account_reset_password_from_key"),
+]  # fmt: skip
+
+_settings = [
+    path("account", settings.profile, name="account"),
+    path("account/email", settings.email, name="account_email"),
+    path("account/password", settings.password, name="account_change_password"),
+    path("account/password/set", settings.password_set, name="account_set_password"),
+    path("account/confirm", settings.reauthenticate, name="account_reauthenticate"),
+    path("account/confirm/code", settings.reauthenticate_with_code, name="mfa_reauthenticate"),
+    path("account/confirm/passkey", settings.reauthenticate_with_passkey,
+         name="mfa_reauthenticate_webauthn"),
+    path("account/two-factor", settings.two_factor, name="mfa_index"),
+    path("account/two-factor/app", settings.app_add, name="mfa_activate_totp"),
+    path("account/two-factor/app/remove", settings.app_remove, name="mfa_deactivate_totp"),
+    path("account/two-factor/codes", settings.recovery_code_list, name="mfa_view_recovery_codes"),
+    path("account/two-factor/codes/file", settings.recovery_code_file,
+         name="mfa_download_recovery_codes"),
+    path("account/two-factor/codes/new", settings.recovery_codes_new,
+         name="mfa_generate_recovery_codes"),
+    path("account/passkeys", RedirectView.as_view(pattern_name="mfa_index"),
+         name="mfa_list_webauthn"),
+    path("account/passkeys/add", settings.passkey_add, name="mfa_add_webauthn"),
+    path("account/passkeys/<int:pk>/name", settings.passkey_name, name="mfa_edit_webauthn"),
+    path("account/passkeys/<int:pk>/remove", settings.passkey_remove, name="mfa_remove_webauthn"),
+    path("account/sessions", settings.session_list, name="sessions"),
+    path("account/sessions/end", settings.end_sessions, name="sessions_end"),
+    # Where password managers look.
+    path(".well-known/change-password",
+         RedirectView.as_view(pattern_name="account_change_password")),
+]  # fmt: skip
 
 urlpatterns = [
-    # Before allauth's own, under the same names: the same views with a limit in front.
-    path("accounts/login/", views.login, name="account_login"),
-    path("accounts/signup/", views.signup, name="account_signup"),
-    path("accounts/password/reset/", views.password_reset, name="account_reset_password"),
-    path("account", views.account, name="account"),
+    *_entrance,
+    *_settings,
     path("organizations/switch", views.switch_organization, name="organization_switch"),
     path("organizations/new", views.new_organization, name="organization_new"),
 ]

@@ -1,12 +1,17 @@
-"""Users made by an operator rather than by signing up."""
+"""Users: made by an operator rather than by signing up, and spoken to in their language."""
 
 import secrets
 from dataclasses import dataclass
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import get_language
 
 from accounts.models import User
+
+_YEAR_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +44,33 @@ def verify(user: User) -> None:
     """Take the address as proven, so that sign-in asks for no confirmation mail."""
     EmailAddress.objects.update_or_create(
         user=user, email=user.email.lower(), defaults={"verified": True, "primary": True}
+    )
+
+
+def choose_language(user: User, code: str) -> bool:
+    """Speak `code` to the person from now on, in mails too. False where nobody speaks it."""
+    if code not in dict(settings.LANGUAGES):
+        return False
+    user.language = code
+    user.save(update_fields=["language"])
+    return True
+
+
+def keep_language(request: HttpRequest, response: HttpResponse, user: User) -> None:
+    """At a sign-in: a browser without a choice gets the person's, a person without one the
+    browser's."""
+    if not user.language:
+        choose_language(user, get_language() or settings.LANGUAGE_CODE)
+    elif settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
+        remember_language(request, response, user.language)
+
+
+def remember_language(request: HttpRequest, response: HttpResponse, code: str) -> None:
+    """In the browser, for a year."""
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        code,
+        max_age=_YEAR_SECONDS,
+        samesite="Lax",
+        secure=request.is_secure(),
     )

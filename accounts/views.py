@@ -1,22 +1,15 @@
-"""Signing in and up (allauth's views under our limits), and choosing an organization."""
+"""Choosing an organization, and making one."""
 
 from typing import cast
 
-from allauth.account import views as allauth_views
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from accounts import current, limits, organizations
-from accounts.access import MemberRequest, member_required
 from accounts.forms import OrganizationForm
 from accounts.models import Organization, User
-
-# Per address, over allauth's own limits per account: guessing is slow, an office still gets in.
-login = limits.posts("20/m", key="ip")(allauth_views.login)
-signup = limits.posts("20/m", key="ip")(allauth_views.signup)
-password_reset = limits.posts("10/m", key="ip")(allauth_views.password_reset)
 
 
 @require_POST
@@ -43,9 +36,3 @@ def new_organization(request: HttpRequest) -> HttpResponse:
     if current.choices(request):
         return redirect("home")
     return render(request, "accounts/organization_new.html", {"form": form})
-
-
-@member_required
-def account(request: MemberRequest, /) -> HttpResponse:
-    """Who is signed in, and where to change email and password."""
-    return render(request, "accounts/account.html")

@@ -34,6 +34,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "accounts",
     "providers",
     "ratelimits",
@@ -54,6 +56,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SessionActivityMiddleware",
     "accounts.middleware.CurrentOrganizationMiddleware",
 ]
 
@@ -127,6 +130,26 @@ ACCOUNT_EMAIL_VERIFICATION: str = env.str("TTONK_EMAIL_VERIFICATION", default="m
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
 ACCOUNT_SESSION_REMEMBER = True
+# Another address takes effect when its owner confirms it, and replaces the one before.
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+# Changing how one signs in asks for the password or second factor again, after this time.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
+MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "add_webauthn": "accounts.account_forms.PasskeyForm",
+    "login_webauthn": "accounts.account_forms.PasskeySignInForm",
+    "authenticate_webauthn": "accounts.account_forms.PasskeySecondFactorForm",
+    "reauthenticate_webauthn": "accounts.account_forms.PasskeyConfirmationForm",
+}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "ttonkapi"
+MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that a phone's clock may be off
+# Signing up proves the address already; with this off, nobody with a second factor could ever
+# change theirs.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="ttonkapi <no-reply@localhost>")
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")

@@ -10,10 +10,15 @@ _RETRY_SECONDS = 60
 
 def refused(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if isinstance(exception, Ratelimited):
-        response = render(request, "429.html", status=429)
-        response["Retry-After"] = str(_RETRY_SECONDS)
-        return response
+        return too_many(request)
     return render(request, "403.html", status=403)
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """allauth's own limits end here too."""
+    response = render(request, "429.html", status=429)
+    response["Retry-After"] = str(_RETRY_SECONDS)
+    return response
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -63,7 +63,8 @@ def _first_key(membership: Membership) -> keys.NewKey | None:
         project = organization.projects.order_by("pk").first()
         if project is None:
             return None
-        return keys.create(project, "First key", created_by=membership.user)
+        # The page in front of them says it: no mail.
+        return keys.create(project, "First key", created_by=membership.user, announce=False)
 
 
 def _first_request(organization: Organization) -> UsageRecord | None:

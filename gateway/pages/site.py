@@ -8,8 +8,8 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from accounts import current
-from accounts.models import ApiKey
+from accounts import current, users
+from accounts.models import ApiKey, User
 from billing.models import Plan
 from gateway import openapi
 from gateway.context import THEMES
@@ -44,7 +44,9 @@ def theme(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def language(request: HttpRequest) -> HttpResponse:
-    """Remember the chosen language, and go back."""
+    """Remember the chosen language, of a person for their mails too, and go back."""
+    if isinstance(request.user, User):
+        users.choose_language(request.user, request.POST.get("language", ""))
     return _remember(request, "language", settings.LANGUAGE_COOKIE_NAME, dict(settings.LANGUAGES))
 
 

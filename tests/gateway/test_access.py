@@ -31,27 +31,40 @@ PEOPLE = ("owner", "admin", "developer", "billing", "viewer", "outsider", "anony
 
 TABLE = """
 #                                    own adm dev bil vie out ano | the same people, for POST
-admin:login                          200 200 200 200 200 200 200
-admin:logout                         302 302 302 302 302 302 302
-admin:*                              in  in  in  in  in  in  in
+admin:login                          403 403 403 403 403 403 in
 account_login                        302 302 302 302 302 302 200
-account_signup                       302 302 302 302 302 302 200
-account_reset_password               200 200 200 200 200 200 200
-account                              200 200 200 200 200 200 in
-organization_switch                  405 405 405 405 405 405 405 | 302 302 302 302 302 404 in
-organization_new                     302 302 302 302 302 302 in
 account_logout                       200 200 200 200 200 200 302 | 302 302 302 302 302 302 302
+account_signup                       302 302 302 302 302 302 200
 account_inactive                     200 200 200 200 200 200 200
-account_reauthenticate               200 200 200 200 200 200 in
-account_email                        200 200 200 200 200 200 in  | 302 302 302 302 302 302 in
+mfa_authenticate                     302 302 302 302 302 302 in
+mfa_login_webauthn                   302 302 302 302 302 302 in
 account_email_verification_sent      200 200 200 200 200 200 200
-account_change_password              200 200 200 200 200 200 in
-account_set_password                 302 302 302 302 302 302 in
-account_confirm_login_code           302 302 302 302 302 302 in
 account_confirm_email                200 200 200 200 200 200 200 | 404 404 404 404 404 404 404
+account_reset_password               200 200 200 200 200 200 200
+account_reset_password_done          200 200 200 200 200 200 200
 account_reset_password_from_key_done 200 200 200 200 200 200 200
 account_reset_password_from_key      200 200 200 200 200 200 200
-account_reset_password_done          200 200 200 200 200 200 200
+account                              200 200 200 200 200 200 in
+account_email                        200 200 200 200 200 200 in  | 302 302 302 302 302 302 in
+account_change_password              200 200 200 200 200 200 in
+account_set_password                 302 302 302 302 302 302 in
+account_reauthenticate               200 200 200 200 200 200 in
+mfa_reauthenticate*                  302 302 302 302 302 302 in
+mfa_index                            200 200 200 200 200 200 in
+mfa_activate_totp                    302 302 302 302 302 302 in
+mfa_deactivate_totp                  404 404 404 404 404 404 in
+mfa_view_recovery_codes              404 404 404 404 404 404 in
+mfa_download_recovery_codes          404 404 404 404 404 404 in
+mfa_generate_recovery_codes          302 302 302 302 302 302 in
+mfa_list_webauthn                    302 302 302 302 302 302 302
+mfa_*_webauthn                       302 302 302 302 302 302 in
+sessions                             200 200 200 200 200 200 in
+sessions_end                         405 405 405 405 405 405 405 | 302 302 302 302 302 302 in
+/.well-known/change-password         302 302 302 302 302 302 302
+admin:logout                         302 302 302 302 302 302 302
+admin:*                              in  in  in  in  in  in  in
+organization_switch                  405 405 405 405 405 405 405 | 302 302 302 302 302 404 in
+organization_new                     302 302 302 302 302 302 in
 overview                             200 200 200 200 200 200 in
 usage                                200 200 200 200 200 200 in
 requests                             200 200 200 200 200 200 in

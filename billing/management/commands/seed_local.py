@@ -78,7 +78,7 @@ def _key(organization: Organization, operator: User, kept: str | None) -> str:
     project = organization.projects.order_by("pk").first()
     if project is None:
         raise CommandError(f"{organization.slug} has no project")
-    return keys.create(project, _KEY_NAME, created_by=operator).secret
+    return keys.create(project, _KEY_NAME, created_by=operator, announce=False).secret
 
 
 def _locate() -> Path:
