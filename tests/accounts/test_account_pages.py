@@ -171,7 +171,7 @@ def test_an_app_is_added_with_a_right_code_and_asked_for_at_sign_in(
     mail.deliver()
     assert any("authenticator app was added" in one.subject for one in mailoutbox)
     assert AuditEntry.objects.filter(
-        action="account.second_factor_added", actor_id=alice.pk
+        action="account.second_factor_added", target=alice.email
     ).exists()
 
     other = Client()
