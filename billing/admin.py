@@ -17,12 +17,20 @@ from billing.models import (
     Archive,
     ArchivedAccount,
     ArchivedUsage,
+    AutoTopUp,
+    BillingDetails,
+    Dispute,
     IdempotencyKey,
     Invoice,
     InvoiceLine,
     KeyBudget,
+    PaymentCustomer,
+    PaymentEvent,
+    PaymentOrder,
     Plan,
+    RedeemCode,
     RollupWatermark,
+    SpendAlert,
     StreamProgress,
     Subscription,
     Sweep,
@@ -185,3 +193,66 @@ class SubscriptionAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(PaymentOrder)
+class PaymentOrderAdmin(ReadOnlyAdmin):
+    list_display = ("reference", "organization", "provider", "amount_minor", "currency", "state",
+                    "refunded_minor", "loss_nanos", "is_automatic", "created_at",
+                    "paid_at")  # fmt: skip
+    list_select_related = ("organization",)
+    list_filter = ("state", "provider", "is_automatic")
+    raw_id_fields = ("organization", "created_by")
+    search_fields = ("=reference", "=provider_id", "organization__slug")
+    ordering = ("-id",)
+
+
+@admin.register(PaymentEvent)
+class PaymentEventAdmin(ReadOnlyAdmin):
+    list_display = ("event_id", "provider", "kind", "state", "order", "note", "attempts",
+                    "received_at")  # fmt: skip
+    list_select_related = ("order",)
+    list_filter = ("state", "kind", "provider")
+    raw_id_fields = ("order",)
+    search_fields = ("=event_id", "=order__reference")
+    ordering = ("-id",)
+
+
+@admin.register(Dispute)
+class DisputeAdmin(ReadOnlyAdmin):
+    list_display = ("provider_id", "order", "amount_minor", "state", "wallet_nanos", "loss_nanos",
+                    "opened_at", "closed_at")  # fmt: skip
+    list_select_related = ("order",)
+    list_filter = ("state",)
+    raw_id_fields = ("order",)
+    search_fields = ("=provider_id", "=order__reference")
+    ordering = ("-id",)
+
+
+@admin.register(RedeemCode)
+class RedeemCodeAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "amount_nanos", "expires_at", "redeemed_at", "organization")
+    list_select_related = ("organization",)
+    raw_id_fields = ("organization", "redeemed_by")
+    search_fields = ("=batch", "=last_four", "organization__slug")
+    ordering = ("-id",)
+
+
+@admin.register(AutoTopUp)
+class AutoTopUpAdmin(ReadOnlyAdmin):
+    list_display = ("organization", "is_on", "threshold_nanos", "amount_minor", "cap_minor",
+                    "method_label", "failures", "stopped_because")  # fmt: skip
+    list_select_related = ("organization",)
+    list_filter = ("is_on",)
+    raw_id_fields = ("organization",)
+    search_fields = ("organization__slug",)
+    ordering = ("-id",)
+
+
+@admin.register(PaymentCustomer, BillingDetails, SpendAlert)
+class OrganizationsOwnAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "organization")
+    list_select_related = ("organization",)
+    raw_id_fields = ("organization",)
+    search_fields = ("organization__slug",)
+    ordering = ("-id",)

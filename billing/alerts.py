@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import mail
-from accounts.models import Membership, Organization, Role
-from billing import money
+from accounts.models import Organization
+from billing import mails, money
 from billing.models import Account, Subscription
 
 _BALANCE = F("organization__wallet__credits_posted") - F("organization__wallet__debits_posted")
@@ -31,7 +31,8 @@ def mail_low_balances(limit: int = 200) -> int:
         claimed = Subscription.objects.filter(pk=subscription.pk, low_balance_mailed_at=None)
         with transaction.atomic():
             if claimed.update(low_balance_mailed_at=timezone.now()):
-                told += _mail(subscription.organization)
+                write = partial(_write, subscription.organization)
+                told += mails.tell_payers(subscription.organization, write) > 0
     return told
 
 
@@ -50,16 +51,6 @@ def _end_dips() -> None:
         balance__gte=settings.LOW_BALANCE_NANOS, low_balance_mailed_at__isnull=False
     )
     Subscription.objects.filter(pk__in=over.values("pk")).update(low_balance_mailed_at=None)
-
-
-def _mail(organization: Organization) -> int:
-    """One mail each: members need not learn each other's addresses from a header."""
-    members = Membership.objects.filter(
-        organization=organization, role__in=[Role.OWNER, Role.BILLING], user__is_active=True
-    ).select_related("user")
-    for member in members:
-        mail.tell(member.user, partial(_write, organization))
-    return 1 if members else 0
 
 
 def _write(organization: Organization) -> mail.Letter:

@@ -20,6 +20,9 @@ from billing.models import Account, AccountKind, IdempotencyKey, Transfer, Trans
 _PLATFORM = {
     TransferKind.WELCOME: AccountKind.PROMOTIONS,
     TransferKind.TOP_UP: AccountKind.PAYMENTS,
+    TransferKind.CODE: AccountKind.PROMOTIONS,
+    TransferKind.REFUND: AccountKind.PAYMENTS,
+    TransferKind.DISPUTE: AccountKind.PAYMENTS,
     TransferKind.ADJUSTMENT: AccountKind.ADJUSTMENTS,
     TransferKind.PLAN_FEE: AccountKind.REVENUE,
     TransferKind.USAGE_EXCESS: AccountKind.REVENUE,
@@ -81,6 +84,53 @@ def debit(
 ) -> Transfer:
     """Move `amount_nanos` out of the wallet, or raise `InsufficientFunds` and move nothing."""
     return _post(statements.POST_FROM_WALLET, wallet, amount_nanos, kind, reason, idempotency_key)
+
+
+def take_back(wallet: Account, amount_nanos: int, *, kind: TransferKind, reason: str) -> int:
+    """A provider took back money that was credited: out of the wallet what it still has, out of
+    the operator's pocket the rest. Returns the nanos that came from the wallet.
+
+    What running requests hold stays theirs. The caller makes sure that this happens once.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.AVAILABLE, {"wallet": wallet.pk})
+        taken = min(amount_nanos, int(cursor.fetchone()[0]))
+        if taken:
+            debit(wallet, taken, kind=kind, reason=reason)
+        if amount_nanos > taken:
+            lost = amount_nanos - taken
+            _shift(AccountKind.OPERATOR_LOSS, _PLATFORM[kind], lost, kind, reason)
+    return taken
+
+
+def give_back(
+    wallet: Account, wallet_nanos: int, loss_nanos: int, *, kind: TransferKind, reason: str
+) -> None:
+    """Undo a `take_back`: what came from the wallet and what the operator lost. The caller makes
+    sure that this happens once."""
+    with transaction.atomic():
+        if wallet_nanos:
+            credit(wallet, wallet_nanos, kind=kind, reason=reason)
+        if loss_nanos:
+            _shift(_PLATFORM[kind], AccountKind.OPERATOR_LOSS, loss_nanos, kind, reason)
+
+
+def _shift(
+    giver: AccountKind, taker: AccountKind, amount_nanos: int, kind: TransferKind, reason: str
+) -> None:
+    """Move an amount between two platform accounts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statements.POST_ON_PLATFORM,
+            {
+                "id": ids.uuid7(),
+                "giver": giver.value,
+                "taker": taker.value,
+                "amount": amount_nanos,
+                "kind": kind.value,
+                "reason": reason[:300],
+            },
+        )
 
 
 def _post(

@@ -95,6 +95,12 @@ WHERE t.id >= %(from_id)s AND (
         WHEN 'usage_loss' THEN (d.kind, c.kind) = ('operator_loss', 'revenue') AND {bits} IN (2, 3)
         WHEN 'plan_fee' THEN (d.kind, c.kind) = ('wallet', 'revenue')
         WHEN 'top_up' THEN (d.kind, c.kind) = ('payments', 'wallet')
+        WHEN 'code' THEN (d.kind, c.kind) = ('promotions', 'wallet')
+        WHEN 'refund' THEN (d.kind, c.kind) IN
+            (('wallet', 'payments'), ('operator_loss', 'payments'))
+        WHEN 'dispute' THEN (d.kind, c.kind) IN
+            (('wallet', 'payments'), ('operator_loss', 'payments'),
+             ('payments', 'wallet'), ('payments', 'operator_loss'))
         WHEN 'welcome' THEN (d.kind, c.kind) = ('promotions', 'wallet')
         WHEN 'adjustment' THEN (d.kind, c.kind) IN
             (('adjustments', 'wallet'), ('wallet', 'adjustments'))

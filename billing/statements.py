@@ -178,6 +178,24 @@ FROM posted, (VALUES ('operator_loss', %(amount)s::bigint, 0::bigint),
                      ('revenue', 0::bigint, %(amount)s::bigint)) AS side (kind, debit, credit)
 """
 
+# Between two platform accounts: what a payment's provider took back and no wallet had any more.
+POST_ON_PLATFORM = """
+WITH posted AS (
+    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
+        amount_nanos, api_key_id, reason, created_at, resolved_at)
+    SELECT %(id)s, giver.id, taker.id, %(kind)s, 'posted', 0, %(amount)s, NULL, %(reason)s,
+        now(), now()
+    FROM billing_account giver, billing_account taker
+    WHERE giver.kind = %(giver)s AND taker.kind = %(taker)s
+    RETURNING id
+)
+INSERT INTO billing_accountdelta
+    (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+SELECT side.kind, 0, side.debit, 0, side.credit
+FROM posted, (VALUES (%(giver)s, %(amount)s::bigint, 0::bigint),
+                     (%(taker)s, 0::bigint, %(amount)s::bigint)) AS side (kind, debit, credit)
+"""
+
 AVAILABLE = """
 SELECT credits_posted - debits_posted - debits_pending FROM billing_account
 WHERE id = %(wallet)s FOR NO KEY UPDATE

@@ -5,7 +5,8 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from billing import alerts, invoices, ledger, partitions, rollups
+from billing import alerts, invoices, ledger, partitions, rollups, thresholds
+from billing.payments import automatic_runs, events, orders
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,30 @@ def roll_up_usage() -> int:
 def mail_low_balances() -> int:
     """Tell organizations once per dip that their balance is low."""
     return alerts.mail_low_balances()
+
+
+@shared_task
+def mail_spend_alerts() -> int:
+    """Tell organizations once a month that their usage has reached what they set."""
+    return thresholds.mail_alerts()
+
+
+@shared_task
+def process_payment_events() -> int:
+    """Credit what providers have told of."""
+    return events.process_due()
+
+
+@shared_task
+def top_up_automatically() -> int:
+    """Charge the saved card of whoever is below their threshold."""
+    return automatic_runs.run()
+
+
+@shared_task
+def ask_about_payments() -> int:
+    """Ask providers about payments that nobody has told of."""
+    return orders.ask_stale()
 
 
 @shared_task

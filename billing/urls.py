@@ -4,6 +4,7 @@ from billing.pages.overview import overview
 from billing.pages.requests import request_detail, requests
 from billing.pages.usage import usage
 from billing.pages.wallet import billing, change_plan, invoice, plan
+from billing.pages.webhooks import webhook
 
 urlpatterns = [
     path("overview", overview, name="overview"),
@@ -14,4 +15,5 @@ urlpatterns = [
     path("billing/plans/<slug:slug>", plan, name="plan"),
     path("billing/plans/<slug:slug>/change", change_plan, name="plan_change"),
     path("billing/invoices/<int:number>", invoice, name="invoice"),
+    path("webhooks/<slug:provider>", webhook, name="webhook"),
 ]

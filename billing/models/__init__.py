@@ -12,7 +12,18 @@ from billing.models.ledger import (
     TransferKind,
     TransferState,
 )
+from billing.models.payments import (
+    Dispute,
+    DisputeState,
+    EventState,
+    OrderState,
+    PaymentCustomer,
+    PaymentEvent,
+    PaymentOrder,
+    RedeemCode,
+)
 from billing.models.plans import Plan, Subscription
+from billing.models.preferences import AutoTopUp, BillingDetails, SpendAlert
 from billing.models.usage import BillingReason, RollupWatermark, UsageDay, UsageHour, UsageRecord
 
 __all__ = [
@@ -22,13 +33,24 @@ __all__ = [
     "Archive",
     "ArchivedAccount",
     "ArchivedUsage",
+    "AutoTopUp",
+    "BillingDetails",
     "BillingReason",
+    "Dispute",
+    "DisputeState",
+    "EventState",
     "IdempotencyKey",
     "Invoice",
     "InvoiceLine",
     "KeyBudget",
+    "OrderState",
+    "PaymentCustomer",
+    "PaymentEvent",
+    "PaymentOrder",
     "Plan",
+    "RedeemCode",
     "RollupWatermark",
+    "SpendAlert",
     "StreamProgress",
     "Subscription",
     "Sweep",

@@ -99,6 +99,9 @@ class TransferKind(models.TextChoices):
     USAGE_LOSS = "usage_loss", "Usage nobody pays"
     WELCOME = "welcome", "Welcome credit"
     TOP_UP = "top_up", "Top-up"
+    CODE = "code", "Redeemed code"
+    REFUND = "refund", "Refund"
+    DISPUTE = "dispute", "Disputed payment"
     PLAN_FEE = "plan_fee", "Plan fee"
     ADJUSTMENT = "adjustment", "Adjustment"
 

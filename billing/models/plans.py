@@ -42,6 +42,10 @@ class Subscription(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     # Overrides the plan's markup for this organization; null takes the plan's.
     markup_ppm = models.PositiveIntegerField(null=True, blank=True)
+    # No more than this is used in a UTC month; null is no cap. Gateways learn of it at once.
+    spend_cap_month_nanos = models.BigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(0)]
+    )
     started_at = models.DateTimeField(default=timezone.now)
     # When the low-balance mail went out; cleared once the balance is above the threshold again.
     low_balance_mailed_at = models.DateTimeField(null=True, blank=True)

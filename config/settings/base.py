@@ -11,6 +11,7 @@ import dj_database_url
 import environ
 
 from config import logging as log_config
+from config.settings import payments
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 env = environ.Env()
@@ -235,6 +236,24 @@ DEFAULT_PLAN: str = env.str("TTONK_DEFAULT_PLAN", default="starter")
 # Older months of transfers and usage records are reported for `archive_month`; 0 keeps all.
 RETENTION_MONTHS: int = env.int("TTONK_RETENTION_MONTHS", default=0)
 LOW_BALANCE_NANOS: int = env.int("TTONK_LOW_BALANCE_NANOS", default=500_000_000)
+
+# Cards through Stripe, where a secret key is set. Webhooks are believed by their signature alone,
+# so a key without the secret that signs them does not start.
+STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="").strip()
+STRIPE_PUBLISHABLE_KEY: str = env.str("STRIPE_PUBLISHABLE_KEY", default="").strip()
+STRIPE_WEBHOOK_SECRET: str = env.str("STRIPE_WEBHOOK_SECRET", default="").strip()
+# Another server that speaks Stripe's API, for tests; empty is Stripe.
+STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")
+# Where set, customers are offered a bank transfer: account, bank and holder, as many lines as it
+# takes (\n in the variable begins a new one).
+BANK_DETAILS: str = env.str("TTONK_BANK_DETAILS", default="").replace("\\n", "\n")
+# Who collects money, by name, in the order customers are offered it: billing.payments.gateway.
+PAYMENT_GATEWAYS: dict[str, str] = payments.gateways(
+    stripe_key=STRIPE_SECRET_KEY,
+    stripe_publishable_key=STRIPE_PUBLISHABLE_KEY,
+    stripe_webhook_secret=STRIPE_WEBHOOK_SECRET,
+    bank_details=BANK_DETAILS,
+)
 
 # Where set, this server answers models that have no upstream credential (never in production).
 LOCAL_MODEL_URL: str = env.str("TTONK_LOCAL_MODEL_URL", default="")

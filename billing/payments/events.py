@@ -1,0 +1,89 @@
+"""What providers tell: recorded at once under their own id, and acted on by a worker.
+
+The row is the queue. A message that cannot be acted on yet is tried again, later and later; one
+that contradicts what is known is parked for an operator and moves nothing.
+"""
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from billing.models import EventState, PaymentEvent
+from billing.payments import crediting, messages
+from billing.payments.matching import Mismatch, TooEarly
+from billing.payments.messages import Received
+
+log = logging.getLogger(__name__)
+
+# 10, 20, 40 seconds … an hour: together about half a day, then an operator looks.
+ATTEMPTS_MAX = 18
+_FIRST_WAIT_SECONDS = 10
+_WAIT_SECONDS_MAX = 3600
+
+
+def record(provider: str, received: Received) -> PaymentEvent:
+    """Durably, before the provider is told that it was received. The same id again is the same
+    event, whatever it says then."""
+    event, _ = PaymentEvent.objects.get_or_create(
+        provider=provider,
+        event_id=received.event_id[:200],
+        defaults={
+            "kind": messages.kind(received.message),
+            "facts": messages.as_facts(received.message),
+        },
+    )
+    return event
+
+
+def process_due(limit: int = 200) -> int:
+    """Act on what is waiting. Returns how many were looked at."""
+    due = PaymentEvent.objects.filter(state=EventState.WAITING, due_at__lte=timezone.now())
+    found = list(due.order_by("due_at").values_list("pk", flat=True)[:limit])
+    for pk in found:
+        process(pk)
+    return len(found)
+
+
+def process(pk: int) -> None:
+    """Act on one event in one transaction, unless another worker does. Never raises for what the
+    event says: a poisoned one fails alone."""
+    try:
+        with transaction.atomic():
+            waiting = PaymentEvent.objects.filter(pk=pk, state=EventState.WAITING)
+            event = waiting.select_for_update(skip_locked=True).first()
+            if event is None:
+                return
+            event.order = crediting.apply(event.provider, messages.from_facts(event.facts))
+            event.state, event.note, event.resolved_at = EventState.DONE, "", timezone.now()
+            event.save(update_fields=["order", "state", "note", "resolved_at"])
+    except Mismatch as why:
+        log.error("payment event %s parked: %s", pk, why)
+        _park(pk, str(why), order_id=why.order.pk if why.order else None)
+    except TooEarly as why:
+        _try_again(pk, str(why))
+    except Exception as error:
+        log.exception("payment event %s failed", pk)
+        _try_again(pk, f"{type(error).__name__}: {error}")
+
+
+def _park(pk: int, note: str, order_id: int | None = None) -> None:
+    PaymentEvent.objects.filter(pk=pk, state=EventState.WAITING).update(
+        state=EventState.PARKED, note=note[:300], order_id=order_id, resolved_at=timezone.now()
+    )
+
+
+def _try_again(pk: int, note: str) -> None:
+    event = PaymentEvent.objects.filter(pk=pk, state=EventState.WAITING).first()
+    if event is None:
+        return
+    if event.attempts + 1 >= ATTEMPTS_MAX:
+        log.error("payment event %s parked after %s attempts: %s", pk, ATTEMPTS_MAX, note)
+        _park(pk, note)
+        return
+    wait = min(_FIRST_WAIT_SECONDS * 2**event.attempts, _WAIT_SECONDS_MAX)
+    event.attempts += 1
+    event.note = note[:300]
+    event.due_at = timezone.now() + timedelta(seconds=wait)
+    event.save(update_fields=["attempts", "note", "due_at"])
