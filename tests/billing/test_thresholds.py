@@ -1,5 +1,7 @@
 """Soft alerts on what was used in a month."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -38,7 +40,7 @@ def test_each_alert_is_mailed_once_when_the_month_has_reached_it(organization, m
 
 def test_an_alert_is_for_each_month_and_last_months_use_does_not_count(organization):
     first = timezone.now().date().replace(day=1)
-    before = first - timezone.timedelta(days=1)
+    before = first - timedelta(days=1)
     alert = thresholds.add_alert(organization, scenes.USD)
     use(organization, 5 * scenes.USD, before)
     assert thresholds.mail_alerts() == 0

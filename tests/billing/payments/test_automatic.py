@@ -110,6 +110,7 @@ def test_failures_wait_longer_each_time_are_told_and_switch_it_off(low, fake, ma
         automatic_runs.run()
         assert automatic_runs.run() == 0, "it waits"
         row = AutoTopUp.objects.get()
+        assert row.waits_until is not None
         waits.append(row.waits_until - timezone.now())
         wait_over()
     mail.deliver()

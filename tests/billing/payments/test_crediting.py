@@ -1,6 +1,7 @@
 """From a provider's word to the wallet: once, whatever is told how often and in which order."""
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def tell(*told: dict[str, Any]) -> None:
     to wait for something else."""
     gateway = gateways.get("stripe")
     for one in told:
-        body = till.json.dumps(one).encode()
+        body = json.dumps(one).encode()
         received = gateway.verify(body, {"Stripe-Signature": till.signature(body)})
         if received is not None:
             events.record("stripe", received)

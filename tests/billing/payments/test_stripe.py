@@ -7,6 +7,7 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -172,7 +173,7 @@ def test_a_payment_nobody_told_of_is_asked_for_and_credited(
             "confirm": True, "metadata": {"ttonk_order": order.reference},
         }
     )  # fmt: skip
-    long_ago = timezone.now() - timezone.timedelta(hours=1)
+    long_ago = timezone.now() - timedelta(hours=1)
     PaymentOrder.objects.update(provider_id=paid.id, created_at=long_ago, asked_at=long_ago)
     assert orders.ask_stale() == 1
     assert orders.ask_stale() == 0
@@ -184,7 +185,7 @@ def test_a_payment_nobody_told_of_is_asked_for_and_credited(
 def test_a_payment_nobody_makes_is_given_up_in_the_end(organization, gateway, settings):
     order = orders.place(organization, gateway, CENTS)
     orders.start(order)
-    long_ago = timezone.now() - timezone.timedelta(days=2)
+    long_ago = timezone.now() - timedelta(days=2)
     PaymentOrder.objects.update(created_at=long_ago, asked_at=long_ago)
     orders.ask_stale()
     order.refresh_from_db()
