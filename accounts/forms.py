@@ -1,19 +1,16 @@
 """Forms: what a person may type, and the words for what is wrong with it."""
 
 import ipaddress
-from collections.abc import Iterable
-from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import organizations
-from accounts.models import Organization, Project, User
+from accounts.models import User
 
 _NANOS = 10**9
 _ADDRESSES_MAX = 50
@@ -76,88 +73,9 @@ class UsdField(forms.DecimalField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=Decimal(0), max_digits=15, decimal_places=9, **kwargs)
 
+    def prepare_value(self, value: Any) -> Any:
+        return f"{Decimal(value) / _NANOS:f}" if isinstance(value, int) else value
+
     def clean(self, value: Any) -> Any:
         amount = super().clean(value)
         return None if amount is None else int(amount * _NANOS)
-
-
-class KeyForm(forms.Form):
-    """A new API key. Projects and model names are the caller's to offer."""
-
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=100,
-        help_text=_("What will use it, such as “production backend”."),
-    )
-    project = forms.ModelChoiceField(
-        queryset=Project.objects.none(), label=_("Project"), empty_label=None
-    )
-    expires = forms.ChoiceField(
-        label=_("Expires"),
-        required=False,
-        choices=[
-            ("", _("Never")),
-            ("7", _("In 7 days")),
-            ("30", _("In 30 days")),
-            ("90", _("In 90 days")),
-            ("365", _("In a year")),
-            ("date", _("On a date…")),
-        ],
-    )
-    expires_on = forms.DateField(
-        label=_("Expiry date"),
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
-        help_text=_("It stops working at the start of that day, UTC."),
-    )
-    allowed_models = forms.MultipleChoiceField(
-        label=_("Models"),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=_("None ticked: every model."),
-    )
-    allowed_addresses = AddressListField(
-        label=_("Addresses"),
-        required=False,
-        help_text=_("IP addresses or CIDR networks that may use it. Empty: any address."),
-    )
-    spend_cap_day_nanos = UsdField(
-        label=_("Daily spend cap"), required=False, help_text=_("USD per UTC day.")
-    )
-    spend_cap_month_nanos = UsdField(
-        label=_("Monthly spend cap"), required=False, help_text=_("USD per UTC month.")
-    )
-
-    def __init__(
-        self, *args: Any, organization: Organization, models: Iterable[str], **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        projects = organization.projects.order_by("pk")
-        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
-        self.fields["allowed_models"].choices = [  # type: ignore[attr-defined]
-            (name, name) for name in models
-        ]
-
-    def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean() or {}
-        is_dateless = data.get("expires") == "date" and not data.get("expires_on")
-        if is_dateless and "expires_on" not in self.errors:
-            self.add_error("expires_on", _("Choose the date, or another expiry."))
-        data["expires_at"] = self._expires_at(data)
-        if data["expires_at"] and data["expires_at"] <= timezone.now():
-            self.add_error("expires_on", _("Choose a date in the future."))
-        return data
-
-    @property
-    def has_limit_errors(self) -> bool:
-        """Whether the folded part of the form holds an error and must be open."""
-        folded = {"allowed_models", "allowed_addresses", "spend_cap_day_nanos"}
-        return bool(self.errors.keys() & (folded | {"spend_cap_month_nanos"}))
-
-    @staticmethod
-    def _expires_at(data: dict[str, Any]) -> datetime | None:
-        choice = data.get("expires")
-        if choice == "date":
-            day = data.get("expires_on")
-            return datetime.combine(day, time(), UTC) if day else None
-        return timezone.now() + timedelta(days=int(choice)) if choice else None

@@ -121,12 +121,18 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         now = timezone.now()
         return self.filter(revoked_at=None).exclude(expires_at__lte=now)
 
+    def closed(self) -> "ApiKeyQuerySet":
+        """Keys that were revoked or have expired."""
+        return self.filter(
+            models.Q(revoked_at__isnull=False) | models.Q(expires_at__lte=timezone.now())
+        )
+
 
 class ApiKey(models.Model):
     """A secret's digest and what it may do. The secret itself is shown once and never stored."""
 
     organization = models.ForeignKey(
-        Organization, on_delete=models.CASCADE, related_name="api_keys"
+        Organization, on_delete=models.CASCADE, related_name="api_keys", db_index=False
     )
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="api_keys")
     name = models.CharField(max_length=100)
@@ -148,13 +154,25 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The key this one replaces: a key has one successor at most.
+    rotated_from = models.OneToOneField(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="rotated_to",
+    )
 
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-created_at", "-id"]
-        # What an operator is told of a key by the person who holds it.
-        indexes: ClassVar = [models.Index(fields=["last_four"], name="key_last_four")]
+        indexes: ClassVar = [
+            # What an operator is told of a key by the person who holds it.
+            models.Index(fields=["last_four"], name="key_last_four"),
+            models.Index(fields=["organization", "-id"], name="key_by_organization"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.masked})"
@@ -162,6 +180,14 @@ class ApiKey(models.Model):
     @property
     def masked(self) -> str:
         return f"{self.prefix}…{self.last_four}"
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether it may do less than the organization's plan allows."""
+        caps = (self.spend_cap_day_nanos, self.spend_cap_month_nanos)
+        rates = (self.requests_per_minute, self.tokens_per_minute)
+        lists = self.allowed_models or self.allowed_addresses
+        return bool(lists) or any(one is not None for one in (*caps, *rates))
 
     @property
     def is_live(self) -> bool:

@@ -9,7 +9,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import checks, onboarding  # noqa: F401  (they register themselves)
+        from billing import budgets, checks, onboarding  # noqa: F401  (they register themselves)
 
         post_migrate.connect(_make_partitions, sender=self)
 

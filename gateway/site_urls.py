@@ -1,6 +1,6 @@
 from django.urls import path
 
-from gateway.pages import docs, keys, onboarding, site
+from gateway.pages import docs, key_detail, keys, onboarding, site
 
 urlpatterns = [
     path("", site.home, name="home"),
@@ -17,5 +17,8 @@ urlpatterns = [
     path("welcome/first-request", onboarding.first_request, name="first_request"),
     path("keys", keys.key_list, name="keys"),
     path("keys/new", keys.key_new, name="key_new"),
+    path("keys/<int:pk>", key_detail.key_detail, name="key"),
+    path("keys/<int:pk>/change", keys.key_change, name="key_change"),
+    path("keys/<int:pk>/rotate", keys.key_rotate, name="key_rotate"),
     path("keys/<int:pk>/revoke", keys.key_revoke, name="key_revoke"),
 ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.forms import KeyForm
+from accounts.key_forms import KeyForm
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -67,6 +67,7 @@ organization_switch                  405 405 405 405 405 405 405 | 302 302 302 3
 organization_new                     302 302 302 302 302 302 in
 overview                             200 200 200 200 200 200 in
 usage                                200 200 200 200 200 200 in
+usage_csv                            200 200 200 200 200 200 in
 requests                             200 200 200 200 200 200 in
 request                              200 200 200 200 200 404 in
 billing                              200 200 200 200 200 200 in
@@ -88,6 +89,9 @@ welcome                              200 200 200 200 200 200 in
 first_request                        200 200 200 200 200 200 in
 keys                                 200 200 200 200 200 200 in
 key_new                              200 200 200 403 403 200 in  | 200 200 200 403 403 422 in
+key                                  200 200 200 200 200 404 in
+key_change                           200 200 200 403 403 404 in  | 302 302 302 403 403 404 in
+key_rotate                           200 200 200 403 403 404 in
 key_revoke                           200 200 200 403 403 404 in  | 302 302 302 403 403 404 in
 """
 
@@ -164,6 +168,8 @@ class World:
         project = self.organization.projects.get()
         forms: dict[str, dict[str, object]] = {
             "key_new": {"name": "Another", "project": project.pk},
+            "key_change": {"name": "Renamed"},
+            "key_rotate": {"overlap": "24"},
             "organization_switch": {"organization": self.organization.pk},
         }
         return forms.get(name, {})
