@@ -1,83 +1,80 @@
-"""What an organization used, from the rollups: past days per day, the current one per hour.
+"""What an organization used, from the rollups: whole days per day, what is left per hour.
 
 Never sums raw usage records, so a page costs the same at ten requests and at ten million.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db import connection
+from django.utils import timezone
 
-from billing.models import UsageDay, UsageHour
-from billing.periods import Period, today
+from billing.figures import SUMS, Figures
+from billing.periods import Period, Slot, Span, midnight, today
 
-GROUPS = {"model": "model", "project": "project_id", "key": "api_key_id"}
+__all__ = ["Figures", "Filters", "Table", "table"]
+
+# What usage can be told apart by, as a column of the statement below.
+GROUPS = {
+    "model": "model",
+    "project": "project_id",
+    "key": "api_key_id",
+    # Who made the key: the only person a request is known by.
+    "member": "coalesce(key.created_by_id, 0)",
+}
 # As many groups as a chart draws.
 CELL_GROUPS_MAX = 8
-# In the order of the fields of `Figures`.
-_SUMS = (
-    "requests",
-    "errors",
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "charge_nanos",
-)
+_COLUMNS = f"project_id, api_key_id, model, {', '.join(SUMS)}"
+_SUMMED = ", ".join(f"sum({name})::bigint" for name in SUMS)
+_DAYS = f"""
+SELECT day AS slot_day, NULL::timestamptz AS slot_hour, {_COLUMNS} FROM billing_usageday
+WHERE organization_id = %(organization)s AND day >= %(first_day)s AND day < %(end_day)s
+"""
+_HOURS = f"""
+SELECT (hour AT TIME ZONE 'UTC')::date, hour, {_COLUMNS} FROM billing_usagehour
+WHERE organization_id = %(organization)s AND hour >= %(first_hour)s AND hour < %(end_hour)s
+"""
+_KEYS = """
+LEFT JOIN accounts_apikey key
+    ON key.id = used.api_key_id AND key.organization_id = %(organization)s
+"""
+_FILTERS = {
+    "model": "model = %(model)s",
+    "project": "project_id = %(project)s",
+    "key": "api_key_id = %(key)s",
+    "member": "api_key_id IN (SELECT id FROM accounts_apikey"
+    " WHERE organization_id = %(organization)s AND created_by_id = %(member)s)",
+}
 
 
-@dataclass(slots=True)
-class Figures:
-    """Sums over some slice of usage."""
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Only this model, project, key, or the keys this member made; None means any."""
 
-    requests: int = 0
-    errors: int = 0
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_output_tokens: int = 0
-    charge_nanos: int = 0
+    model: str | None = None
+    project: int | None = None
+    key: int | None = None
+    member: int | None = None
 
-    def add(self, other: "Figures") -> None:
-        # Written out: a customer's ninety days are tens of thousands of these.
-        self.requests += other.requests
-        self.errors += other.errors
-        self.input_tokens += other.input_tokens
-        self.cached_input_tokens += other.cached_input_tokens
-        self.cache_write_tokens += other.cache_write_tokens
-        self.output_tokens += other.output_tokens
-        self.reasoning_output_tokens += other.reasoning_output_tokens
-        self.charge_nanos += other.charge_nanos
+    def given(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _FILTERS}
+        return {name: value for name, value in values.items() if value is not None}
 
-    @property
-    def prompt_tokens(self) -> int:
-        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
 
-    @property
-    def completion_tokens(self) -> int:
-        return self.output_tokens + self.reasoning_output_tokens
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    @property
-    def errors_percent(self) -> float:
-        return 100 * self.errors / self.requests if self.requests else 0.0
+EVERYTHING = Filters()
 
 
 @dataclass(slots=True)
 class Table:
-    """Figures per day and per group, the totals, and both at once for the largest groups."""
+    """Figures per slot (a day or an hour) and per group, the totals, and both at once for the
+    largest groups."""
 
-    days: list[date]
-    cells: dict[tuple[date, Any], Figures] = field(default_factory=dict)
-    by_day: dict[date, Figures] = field(default_factory=lambda: defaultdict(Figures))
+    slots: list[Slot]
+    cells: dict[tuple[Slot, Any], Figures] = field(default_factory=dict)
+    by_slot: dict[Slot, Figures] = field(default_factory=lambda: defaultdict(Figures))
     by_group: dict[Any, Figures] = field(default_factory=lambda: defaultdict(Figures))
     total: Figures = field(default_factory=Figures)
 
@@ -88,60 +85,102 @@ class Table:
 
 
 def table(
-    organization_id: int, period: Period, group: str = "model", measure: str = "charge_nanos"
+    organization_id: int,
+    period: Period,
+    group: str = "model",
+    measure: str = "charge_nanos",
+    filters: Filters = EVERYTHING,
 ) -> Table:
-    """Usage of `period` by day and by `group` (a key of GROUPS).
+    """Usage of `period` by slot and by `group` (a key of GROUPS).
 
     A thousand keys over ninety days are more cells than a page can show: `cells` has those of
     the groups largest in `measure` only.
     """
-    column = GROUPS[group]
-    out = Table(period.days)
-    for (name,), figures in _rows(organization_id, period, column):
+    column, slot = GROUPS[group], slot_column(period)
+    out = Table(period.slots(timezone.now()))
+    for (name,), figures in rows(organization_id, period.span, (column,), filters):
         out.by_group[name].add(figures)
         out.total.add(figures)
-    for (day,), figures in _rows(organization_id, period, "day"):
-        out.by_day[day].add(figures)
-    largest = out.groups(measure)[:CELL_GROUPS_MAX]
-    narrowed = {f"{column}__in": largest}
-    out.cells = dict(_rows(organization_id, period, "day", column, **narrowed))
+    for (at,), figures in rows(organization_id, period.span, (slot,), filters):
+        out.by_slot[at].add(figures)
+    largest = (column, out.groups(measure)[:CELL_GROUPS_MAX])
+    keys = (slot, column)
+    out.cells = dict(rows(organization_id, period.span, keys, filters, only=largest))  # type: ignore[arg-type]
     return out
 
 
-def total_of(days: dict[date, Figures], first: date) -> Figures:
-    total = Figures()
-    for day, figures in days.items():
+def slot_column(period: Period) -> str:
+    return "slot_hour" if period.is_hourly else "slot_day"
+
+
+def by_group(
+    organization_id: int, span: Span, group: str, filters: Filters = EVERYTHING
+) -> dict[Any, Figures]:
+    found = rows(organization_id, span, (GROUPS[group],), filters)
+    return {name: figures for (name,), figures in found}
+
+
+def by_slot(
+    organization_id: int, span: Span, slot: str, filters: Filters = EVERYTHING
+) -> dict[Slot, Figures]:
+    return {at: figures for (at,), figures in rows(organization_id, span, (slot,), filters)}
+
+
+def total(organization_id: int, span: Span, filters: Filters = EVERYTHING) -> Figures:
+    out = Figures()
+    for _, figures in rows(organization_id, span, ("0",), filters):
+        out.add(figures)
+    return out
+
+
+def total_of(slots: dict[Slot, Figures], first: date) -> Figures:
+    """Of the days from `first` on."""
+    out = Figures()
+    for day, figures in slots.items():
         if day >= first:
-            total.add(figures)
-    return total
+            out.add(figures)
+    return out
 
 
-def _rows(
-    organization_id: int, period: Period, *keys: str, **filters: Any
+def rows(
+    organization_id: int,
+    span: Span,
+    keys: tuple[str, ...],
+    filters: Filters = EVERYTHING,
+    *,
+    only: tuple[str, list[Any]] | None = None,
 ) -> Iterator[tuple[tuple[Any, ...], Figures]]:
-    """Sums by `keys` ("day" and rollup columns): of the past days, then of today's hours."""
-    now = today()
-    past = UsageDay.objects.filter(
-        organization_id=organization_id,
-        day__gte=period.first,
-        day__lte=min(period.last, now - timedelta(1)),
-        **filters,
+    """Sums of `span` by `keys`: `slot_day`, `slot_hour`, and values of GROUPS.
+
+    Whole past days are read from the days, the rest from the hours, so that what is a few hours
+    costs no more. `only` keeps one column to these values.
+    """
+    given = filters.given()
+    parameters = {"organization": organization_id, **given, **_bounds(span, "slot_hour" in keys)}
+    where = "".join(f" AND {_FILTERS[name]}" for name in given)
+    condition = ""
+    if only is not None:
+        condition = f"WHERE {only[0]} = ANY(%(only)s)"
+        parameters["only"] = only[1]
+    statement = (
+        f"SELECT {', '.join(keys)}, {_SUMMED}"
+        f" FROM ({_DAYS}{where} UNION ALL {_HOURS}{where}) AS used"
+        f" {_KEYS if GROUPS['member'] in keys else ''} {condition}"
+        f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}"
     )
-    for values, figures in _summed(past, keys):
-        yield values, figures
-    if period.last >= now:
-        start = datetime.combine(now, time(), UTC)
-        current = UsageHour.objects.filter(
-            organization_id=organization_id, hour__gte=start, **filters
-        )
-        # An hour's row has no day, and all of them are today's. There is one organization.
-        columns = [key if key != "day" else "organization_id" for key in keys]
-        for values, figures in _summed(current, columns):
-            pairs = zip(keys, values, strict=True)
-            yield tuple(now if key == "day" else value for key, value in pairs), figures
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        for row in cursor.fetchall():
+            yield row[: len(keys)], Figures(*row[len(keys) :])
 
 
-def _summed(rows: QuerySet[Any], keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Figures]]:
-    sums = {f"sum_{name}": Sum(name) for name in _SUMS}
-    for row in rows.order_by().values(*keys).annotate(**sums).values_list(*keys, *sums):
-        yield row[: len(keys)], Figures(*map(int, row[len(keys) :]))
+def _bounds(span: Span, by_hour: bool) -> dict[str, date | datetime]:
+    """Days until `whole_until`, hours from there."""
+    whole_until = min(midnight(span.end.date()), midnight(today()))
+    whole_until = span.start if by_hour else max(whole_until, span.start)
+    return {
+        "first_day": span.start.date(),
+        "end_day": whole_until.date(),
+        "first_hour": whole_until,
+        "end_hour": span.end,
+    }

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from billing.pages.exports import usage_csv
 from billing.pages.overview import overview
 from billing.pages.requests import request_detail, requests
 from billing.pages.usage import usage
@@ -9,6 +10,7 @@ from billing.pages.webhooks import webhook
 urlpatterns = [
     path("overview", overview, name="overview"),
     path("usage", usage, name="usage"),
+    path("usage.csv", usage_csv, name="usage_csv"),
     path("requests", requests, name="requests"),
     path("requests/<str:request_id>", request_detail, name="request"),
     path("billing", billing, name="billing"),

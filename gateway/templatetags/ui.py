@@ -52,6 +52,8 @@ _ICONS = {
     '<path d="M5.25 7V5a2.75 2.75 0 0 1 5.5 0v2"/>',
     "device": '<rect x="2.75" y="3" width="10.5" height="7.5" rx="1.25"/><path d="M1.5 13h13"/>',
     "download": '<path d="M8 2.5v7.5M4.75 7 8 10.25 11.25 7M2.75 13.25h10.5"/>',
+    "pause": '<path d="M5.5 3.5v9M10.5 3.5v9"/>',
+    "play": '<path d="M5 3.25v9.5L12.5 8 5 3.25Z"/>',
     "menu": '<path d="M2.5 4.5h11M2.5 8h11M2.5 11.5h11"/>',
 }
 
@@ -84,6 +86,18 @@ def query(context: dict[str, Any], **changes: Any) -> str:
             params[name] = str(value)
     encoded = params.urlencode()
     return f"?{encoded}" if encoded else "?"
+
+
+@register.simple_tag(takes_context=True)
+def narrow(context: dict[str, Any], name: str, value: Any) -> str:
+    """This page's query string with a filter whose name is only known to the view."""
+    return query(context, **{name: value})
+
+
+@register.simple_tag(takes_context=True)
+def chip_off(context: dict[str, Any], name: str) -> str:
+    """This page's query string without the filter of this name."""
+    return query(context, **{name: ""})
 
 
 _KEYWORDS = {

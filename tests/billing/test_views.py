@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from billing import charts, ledger, periods, receipts, spending
+from billing import charts, ledger, periods, receipts, spending, usage_charts
 from billing.models import Invoice, Plan, TransferKind, UsageDay, UsageHour, UsageRecord
 from billing.pages.requests import parse_id
 from billing.pages.wallet import history
@@ -84,7 +84,7 @@ def test_charlie_sees_nothing_of_a_busy_organization(client, busy):
         client.get("/requests", {"q": f"req_{record.pk.hex}"}).content.decode()
     )
     assert not client.get("/requests").context["rows"]
-    assert client.get("/usage").context["total"].requests == 0
+    assert client.get("/usage").context["total"].now.requests == 0
 
 
 def test_a_request_is_found_by_its_wire_id_and_by_its_uuid(client, cast):
@@ -252,9 +252,9 @@ def test_usage_by_key_adds_up_whatever_the_number_of_keys(cast, count, series):
     _use_by_many_keys(cast.organization, count)
     table = spending.table(cast.organization.pk, periods.parse("7d"), "key", "requests")
     assert table.total.requests == count * (count + 1)
-    assert sum(one.requests for one in table.by_day.values()) == table.total.requests
+    assert sum(one.requests for one in table.by_slot.values()) == table.total.requests
     assert table.groups("requests")[0] == count
-    chart = charts.of_usage(table, "requests", {})
+    chart = usage_charts.make(table, "requests", {})
     assert chart is not None and len(chart.series) == series
     assert sum(one.total for one in chart.series) == table.total.requests
     assert (chart.series[-1].name == "other") is (count > 8)
@@ -265,7 +265,7 @@ def test_usage_by_key_lists_the_largest_hundred_and_says_how_many_more_there_are
     client.force_login(cast.alice)
     page = client.get("/usage", {"by": "key", "show": "requests", "period": "7d"})
     assert len(page.context["rows"]) == 100
-    assert page.context["rows"][0][1].requests == 206
+    assert page.context["rows"][0].now.requests == 206
     assert "3 more are in the total" in page.content.decode()
 
 

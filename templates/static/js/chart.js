@@ -10,17 +10,20 @@ function row(className, label, value) {
   return line;
 }
 
-function content(slot) {
+function content(slot, beforeWord) {
   const parts = [...slot.querySelectorAll("desc")].map((part) => {
     const dot = document.createElement("span");
     dot.className = `dot c${part.dataset.place}`;
     return row("tip-row", [dot, part.dataset.name], part.textContent);
   });
-  return [row("tip-row tip-head", [slot.dataset.label], slot.dataset.total), ...parts];
+  const head = row("tip-row tip-head", [slot.dataset.label], slot.dataset.total);
+  const before = slot.dataset.before;
+  return [head, ...parts, ...(before ? [row("tip-row tip-before", [beforeWord], before)] : [])];
 }
 
-function sentence(slot) {
+function sentence(slot, beforeWord) {
   const parts = [...slot.querySelectorAll("desc")].map((p) => `${p.dataset.name} ${p.textContent}`);
+  if (slot.dataset.before) parts.push(`${beforeWord} ${slot.dataset.before}`);
   return [`${slot.dataset.label}: ${slot.dataset.total}`, ...parts].join(", ");
 }
 
@@ -28,18 +31,20 @@ function enable(chart) {
   const plot = chart.querySelector(".chart-plot");
   const readout = chart.querySelector("[data-readout]");
   const slots = [...chart.querySelectorAll(".slot")];
+  const beforeWord = readout.dataset.beforeWord;
   let at = -1;
   const point = (slot) => {
     const box = slot.querySelector(".chart-hit").getBoundingClientRect();
-    const bar = slot.querySelector(".bar:last-of-type")?.getBoundingClientRect();
-    showTip(box.left + box.width / 2, bar ? bar.top : box.bottom - 8, ...content(slot));
+    const tops = [...slot.querySelectorAll(".bar, .point")].map((one) => one.getBoundingClientRect().top);
+    const top = tops.length ? Math.min(...tops) : box.bottom - 8;
+    showTip(box.left + box.width / 2, top, ...content(slot, beforeWord));
   };
   const go = (n) => {
     slots[at]?.classList.remove("is-on");
     at = Math.min(slots.length - 1, Math.max(0, n));
     slots[at].classList.add("is-on");
     point(slots[at]);
-    readout.textContent = sentence(slots[at]);
+    readout.textContent = sentence(slots[at], beforeWord);
   };
   for (const slot of slots) {
     slot.addEventListener("pointerenter", () => point(slot));
