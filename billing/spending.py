@@ -105,7 +105,7 @@ def table(
         out.by_slot[at].add(figures)
     largest = (column, out.groups(measure)[:CELL_GROUPS_MAX])
     keys = (slot, column)
-    out.cells = dict(rows(organization_id, period.span, keys, filters, only=largest))  # type: ignore[arg-type]
+    out.cells = dict(rows(organization_id, period.span, keys, filters, only=largest))
     return out
 
 
