@@ -49,6 +49,8 @@ _settings = [
     path("account/passkeys/<int:pk>/remove", settings.passkey_remove, name="mfa_remove_webauthn"),
     path("account/sessions", settings.session_list, name="sessions"),
     path("account/sessions/end", settings.end_sessions, name="sessions_end"),
+    path("account/data", settings.data, name="account_data"),
+    path("account/data/file", settings.export_data, name="account_export"),
     # Where password managers look.
     path(".well-known/change-password",
          RedirectView.as_view(pattern_name="account_change_password")),

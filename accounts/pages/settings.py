@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from django.views.decorators.http import require_POST
 
-from accounts import current, limits, sessions, users
+from accounts import current, export, limits, sessions, users
 from accounts.account_forms import ProfileForm
 from accounts.models import User
 
@@ -79,6 +79,20 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
     else:
         messages.info(request, _("That session had ended already."))
     return redirect("sessions")
+
+
+@private
+def data(request: HttpRequest) -> HttpResponse:
+    """What one may take along, and how to leave."""
+    return render(request, "accounts/data.html")
+
+
+@require_POST
+@limits.posts("6/h")
+@private
+def export_data(request: HttpRequest) -> HttpResponse:
+    """Everything kept about the person, as a file."""
+    return cast(HttpResponse, export.respond(cast(User, request.user)))
 
 
 email = private(account.email)

@@ -77,6 +77,15 @@ PAGES = [
     Page("billing", "/billing", "busy"),
     Page("plan", "/billing/plans/pro", "busy"),
     Page("invoice", "/billing/invoices/{invoice}", "busy"),
+    Page("account", "/account", "busy"),
+    Page("account-email", "/account/email", "busy"),
+    Page("account-password", "/account/password", "busy"),
+    Page("account-two-factor", "/account/two-factor", "busy"),
+    Page("account-app", "/account/two-factor/app", "busy", act="confirm"),
+    Page("account-passkey", "/account/passkeys/add", "busy", act="confirm"),
+    Page("account-confirm", "/account/two-factor/app", "new"),
+    Page("account-data", "/account/data", "busy"),
+    Page("account-sessions", "/account/sessions", "busy"),
 ]
 
 
@@ -231,6 +240,10 @@ def act(tab: Any, what: str) -> None:
         tab.fill("[name=password1]", secrets.token_urlsafe(12))
         tab.click("form .button-primary")
         tab.wait_for_selector("[data-secret]")
+    elif what == "confirm" and tab.locator("[name=password]").count():
+        tab.fill("[name=password]", "correct horse battery staple")
+        tab.click("form .button-primary")
+        tab.wait_for_selector(".account-nav")
     elif what == "create":
         tab.fill("[name=name]", "Nightly evaluation")
         tab.click("form .button-primary")

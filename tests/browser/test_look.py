@@ -15,7 +15,9 @@ PUBLIC = [
     "/nothing-here",
 ]
 PRIVATE = ["/welcome", "/overview", "/keys", "/keys/new", "/usage", "/requests", "/billing",
-           "/billing/plans/pro", "/account"]  # fmt: skip
+           "/billing/plans/pro", "/account", "/account/email", "/account/password",
+           "/account/two-factor", "/account/sessions", "/account/data",
+           "/account/confirm"]  # fmt: skip
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 

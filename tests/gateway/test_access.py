@@ -60,6 +60,8 @@ mfa_list_webauthn                    302 302 302 302 302 302 302
 mfa_*_webauthn                       302 302 302 302 302 302 in
 sessions                             200 200 200 200 200 200 in
 sessions_end                         405 405 405 405 405 405 405 | 302 302 302 302 302 302 in
+account_data                         200 200 200 200 200 200 in
+account_export                       405 405 405 405 405 405 405 | 200 200 200 200 200 200 in
 /.well-known/change-password         302 302 302 302 302 302 302
 admin:logout                         302 302 302 302 302 302 302
 admin:*                              in  in  in  in  in  in  in
