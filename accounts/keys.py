@@ -91,6 +91,16 @@ def generate(*, test: bool = False) -> str:
     return body + _check(body)
 
 
+def derive(material: str) -> str:
+    """The secret that belongs to `material` under the pepper: always the same, stored nowhere."""
+    mac = hmac.digest(settings.KEY_PEPPER.encode(), f"derive:{material}".encode(), hashlib.sha256)
+    number, body = int.from_bytes(mac), LIVE_PREFIX
+    for _ in range(_RANDOM_CHARS):
+        number, digit = divmod(number, len(_ALPHABET))
+        body += _ALPHABET[digit]
+    return body + _check(body)
+
+
 def is_well_formed(secret: str) -> bool:
     """Whether the shape and the check characters are right. No look-up, no timing secret."""
     return (
@@ -101,6 +111,13 @@ def is_well_formed(secret: str) -> bool:
 def digest(secret: str) -> str:
     """HMAC-SHA256 under the pepper, in hex: what is stored and looked up."""
     return hmac.digest(settings.KEY_PEPPER.encode(), secret.encode(), hashlib.sha256).hex()
+
+
+def shown_of(secret: str) -> dict[str, str]:
+    """The parts of a secret that lists show, by the names of their fields."""
+    is_test = secret.startswith(TEST_PREFIX)
+    head = len(TEST_PREFIX if is_test else LIVE_PREFIX) + 4
+    return {"prefix": secret[:head], "last_four": secret[-4:]}
 
 
 def create(
@@ -128,8 +145,7 @@ def create(
             project=project,
             name=name,
             digest=digest(secret),
-            prefix=secret[: len(TEST_PREFIX if test else LIVE_PREFIX) + 4],
-            last_four=secret[-4:],
+            **shown_of(secret),
             created_by=created_by,
             expires_at=expires_at,
             allowed_models=allowed_models or [],

@@ -127,6 +127,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             models.Q(revoked_at__isnull=False) | models.Q(expires_at__lte=timezone.now())
         )
 
+    def lasting(self) -> "ApiKeyQuerySet":
+        """Keys that people made to keep: not the playground's."""
+        return self.filter(is_playground=False)
+
 
 class ApiKey(models.Model):
     """A secret's digest and what it may do. The secret itself is shown once and never stored."""
@@ -153,6 +157,8 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    # A member's key to the playground (see accounts.playground): a row that lives many times.
+    is_playground = models.BooleanField(default=False, db_default=False, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The key this one replaces: a key has one successor at most.
     rotated_from = models.OneToOneField(
@@ -172,6 +178,13 @@ class ApiKey(models.Model):
             # What an operator is told of a key by the person who holds it.
             models.Index(fields=["last_four"], name="key_last_four"),
             models.Index(fields=["organization", "-id"], name="key_by_organization"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="playground_key_once",
+                fields=["created_by", "project"],
+                condition=models.Q(is_playground=True),
+            )
         ]
 
     def __str__(self) -> str:
