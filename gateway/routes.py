@@ -55,7 +55,7 @@ class Routes:
         the catalog has been read once: of what is not known yet nothing is said."""
         self._check_loaded()
         model = self.catalog.get(name)
-        principal.check_model(name)
+        principal.check_model(model.name)
         return model
 
     def _check_loaded(self) -> None:

@@ -30,7 +30,7 @@ class ModelAdmin(admin.ModelAdmin):
     list_display = ("name", "owned_by", "context_tokens", "output_tokens_max", "reasoning",
                     "is_enabled", "position")  # fmt: skip
     list_filter = ("owned_by", "is_enabled")
-    search_fields = ("name", "owned_by")
+    search_fields = ("name", "owned_by", "aliases")
 
 
 class PriceRateInline(admin.TabularInline):

@@ -94,13 +94,15 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Catalog:
     models: dict[str, ModelFacts]
+    # Other names, and which of `models` each stands for.
+    aliases: dict[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> ModelFacts:
-        """Raises `ModelNotFound`."""
-        try:
-            return self.models[name]
-        except KeyError:
-            raise ModelNotFound(name) from None
+        """The model of this name, or of this other name. Raises `ModelNotFound`."""
+        found = self.models.get(name) or self.models.get(self.aliases.get(name, ""))
+        if found is None:
+            raise ModelNotFound(name)
+        return found
 
 
 def load(previous: Catalog | None = None) -> Catalog:
@@ -119,6 +121,7 @@ def load(previous: Catalog | None = None) -> Catalog:
             log.error("channel %s is left out: %s", row.pk, error)
         else:
             channels.setdefault(row.model_id, []).append(facts)
+    models = list(Model.objects.filter(is_enabled=True))
     return Catalog(
         {
             model.name: ModelFacts(
@@ -132,8 +135,9 @@ def load(previous: Catalog | None = None) -> Catalog:
                 reasoning=model.reasoning,
                 channels=tuple(channels.get(model.pk, ())),
             )
-            for model in Model.objects.filter(is_enabled=True)
-        }
+            for model in models
+        },
+        {alias: model.name for model in models for alias in model.aliases},
     )
 
 

@@ -2,9 +2,11 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from providers.encryption import EncryptedTextField
 
@@ -13,6 +15,15 @@ class Adapter(models.TextChoices):
     OPENAI = "openai", "OpenAI-compatible"
     DASHSCOPE = "dashscope", "Alibaba DashScope"
     DEEPSEEK = "deepseek", "DeepSeek"
+
+
+class Capability(models.TextChoices):
+    """What a model can do beyond answering text with text."""
+
+    THINKING = "thinking", _("Thinks when asked")
+    TOOLS = "tools", _("Tools")
+    JSON = "json", _("JSON output")
+    VISION = "vision", _("Images")
 
 
 class Provider(models.Model):
@@ -36,7 +47,17 @@ class Model(models.Model):
     output_tokens_max = models.PositiveIntegerField()
     # Extra body fields this public name stands for, e.g. {"thinking": {"type": "enabled"}}.
     request_defaults = models.JSONField(default=dict, blank=True)
+    # Always thinks first; one that does so when asked has the capability instead.
     reasoning = models.BooleanField(default=False)
+    capabilities = ArrayField(
+        models.CharField(max_length=12, choices=Capability), default=list, blank=True
+    )
+    # Other names it answers to, such as a dated version's. Answers and records say `name`.
+    aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    # Shown as notices; an operator disables the model when its day has come.
+    deprecated_at = models.DateTimeField(null=True, blank=True)
+    retires_at = models.DateTimeField(null=True, blank=True)
+    replacement = models.CharField(max_length=100, blank=True)
     is_enabled = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=100)
     created_at = models.DateTimeField(default=timezone.now)

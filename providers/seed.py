@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from providers.models import Adapter, Channel, Model, Price, PriceRate, Provider
+from providers.models import Adapter, Capability, Channel, Model, Price, PriceRate, Provider
 
 PRICED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _MONDAY_TO_FRIDAY = 0b0011111
@@ -74,6 +74,7 @@ class ModelSeed:
     rates: tuple[dict[str, int], ...]
     position: int
     reasoning: bool = False
+    capabilities: tuple[Capability, ...] = (Capability.TOOLS, Capability.JSON)
     request_defaults: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,6 +87,7 @@ MODELS = (
         16_384,
         (_rate("0.05", "0.01", "0.20", "0.50"),),
         10,
+        capabilities=(Capability.THINKING, Capability.TOOLS, Capability.JSON),
     ),
     ModelSeed(
         "qwen-plus",
@@ -95,6 +97,7 @@ MODELS = (
         32_768,
         (_rate("0.40", "0.08", "1.20", "4.00"),),
         20,
+        capabilities=(Capability.THINKING, Capability.TOOLS, Capability.JSON),
     ),
     ModelSeed(
         "qwen-max",
@@ -137,6 +140,7 @@ LOCAL_MODEL = ModelSeed(
     1_024,
     (_rate("0.01", "0.01", "0.02"),),
     90,
+    capabilities=(),
 )
 
 
@@ -222,6 +226,7 @@ def _plant_model(seed: ModelSeed, done: list[str]) -> Model:
             "output_tokens_max": seed.output_tokens_max,
             "position": seed.position,
             "reasoning": seed.reasoning,
+            "capabilities": list(seed.capabilities),
             "request_defaults": seed.request_defaults,
         },
     )
