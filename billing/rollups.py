@@ -11,6 +11,7 @@ exactly once.
 
 from django.db import connection, transaction
 
+from billing import measurements
 from billing.models import RollupWatermark
 
 # One step adds the records of this many transactions; one run takes this many steps.
@@ -120,7 +121,10 @@ def _step() -> tuple[int, bool, bool] | None:
 def _add(lower: int, upper: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_ADD_RECORDS, {"lower": lower, "upper": upper})
-        return int(cursor.fetchone()[0])
+        records = int(cursor.fetchone()[0])
+    if records:
+        measurements.add(lower, upper)
+    return records
 
 
 def rebuild() -> int:
@@ -130,12 +134,14 @@ def rebuild() -> int:
     Records already here whose ids lie at or above the border (a few of the last moment's, or
     after a restore another cluster's) would be met again by later runs. Their `xid` becomes zero:
     counted now and never again. Charging waits while that is done, not while the sums are made.
-    Dying in between leaves a watermark that makes the next run rebuild.
+    Models' measurements are those of the records that are here. Dying in between leaves a
+    watermark that makes the next run rebuild.
     """
     upper = _settle_the_border()
     with transaction.atomic(), connection.cursor() as cursor:
         RollupWatermark.objects.select_for_update().get(pk=1)
-        cursor.execute("DELETE FROM billing_usagehour; DELETE FROM billing_usageday")
+        tables = ("usagehour", "usageday", "modelhour")
+        cursor.execute("; ".join(f"DELETE FROM billing_{table}" for table in tables))
         cursor.execute(_ADD_ARCHIVED)
         archived = int(cursor.fetchone()[0])
         records = archived + _add(0, upper)

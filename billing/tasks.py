@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from billing import alerts, invoices, ledger, partitions, rollups, thresholds
+from billing import alerts, invoices, ledger, measurements, partitions, rollups, thresholds
 from billing.payments import automatic_runs, events, orders
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,12 @@ def fold_deltas() -> int:
 def roll_up_usage() -> int:
     """Add new usage records to the hourly and daily sums."""
     return rollups.roll_up()
+
+
+@shared_task
+def prune_measurements() -> int:
+    """Take out what was measured of models longer ago than pages show."""
+    return measurements.prune()
 
 
 @shared_task

@@ -24,7 +24,15 @@ from billing.models.payments import (
 )
 from billing.models.plans import Plan, Subscription
 from billing.models.preferences import AutoTopUp, BillingDetails, SpendAlert
-from billing.models.usage import BillingReason, RollupWatermark, UsageDay, UsageHour, UsageRecord
+from billing.models.usage import (
+    BillingReason,
+    Measure,
+    ModelHour,
+    RollupWatermark,
+    UsageDay,
+    UsageHour,
+    UsageRecord,
+)
 
 __all__ = [
     "Account",
@@ -43,6 +51,8 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "KeyBudget",
+    "Measure",
+    "ModelHour",
     "OrderState",
     "PaymentCustomer",
     "PaymentEvent",

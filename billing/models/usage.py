@@ -129,6 +129,35 @@ class UsageDay(Rollup):
         return f"{self.organization_id} {self.day} {self.model}"
 
 
+class Measure(models.TextChoices):
+    """What `ModelHour` counts."""
+
+    SERVED = "served", _("Answered")
+    FAILED = "failed", _("Failed")
+    FIRST_TOKEN = "first_token", _("Time to first token")  # buckets of milliseconds
+    SPEED = "speed", _("Speed")  # buckets of tokens per second
+
+
+class ModelHour(models.Model):
+    """How many requests of a model, of all organizations, fell into a bucket in a UTC hour."""
+
+    model = models.CharField(max_length=100)
+    hour = models.DateTimeField()
+    measure = models.CharField(max_length=12, choices=Measure)
+    bucket = models.SmallIntegerField()
+    requests = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="model_hour_once", fields=["model", "hour", "measure", "bucket"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.hour} {self.measure}"
+
+
 class RollupWatermark(models.Model):
     """Rows of transactions below `xid` are in the rollups; one row, locked while rolling up."""
 
