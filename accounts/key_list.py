@@ -40,7 +40,7 @@ class Page:
 
 def find(organization_id: int, filters: Filters, before: int | None = None) -> Page:
     """At most `PAGE` keys made before the one with the id `before`."""
-    mine = ApiKey.objects.filter(organization_id=organization_id)
+    mine = ApiKey.objects.lasting().filter(organization_id=organization_id)
     found = _narrowed(mine, filters).select_related("project", "created_by").order_by("-pk")
     if before is not None:
         found = found.filter(pk__lt=before)

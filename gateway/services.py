@@ -13,7 +13,7 @@ from django.conf import settings
 
 from billing.group_commit import GroupCommit
 from billing.spool import Spool
-from gateway import tracing
+from gateway import heartbeats, tracing
 from gateway.counting import TokenCounter
 from gateway.estimates import Estimates
 from gateway.exchanges import Interrupt
@@ -94,6 +94,7 @@ class Services:
             asyncio.create_task(self._listen_forever()),
             asyncio.create_task(self._refresh_forever()),
             asyncio.create_task(self._note_last_used_forever()),
+            asyncio.create_task(heartbeats.beat_forever(self)),
         ]
 
     async def stop(self) -> None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from gateway.pages import docs, key_detail, keys, onboarding, site
+from gateway.pages import docs, key_detail, keys, models, onboarding, playground, site, status
 
 urlpatterns = [
     path("", site.home, name="home"),
@@ -11,10 +11,17 @@ urlpatterns = [
     path("docs/<slug:slug>", docs.page, name="docs_page"),
     path("llms.txt", docs.llms, name="llms"),
     path("llms-full.txt", docs.llms_full, name="llms_full"),
+    path("status", status.page, name="status"),
+    path("status.json", status.document, name="status_json"),
     path("theme", site.theme, name="theme"),
     path("language", site.language, name="language"),
     path("welcome", onboarding.welcome, name="welcome"),
     path("welcome/first-request", onboarding.first_request, name="first_request"),
+    path("models", models.catalog, name="models"),
+    path("models/<path:name>", models.detail, name="model"),
+    path("playground", playground.page, name="playground"),
+    path("playground/key", playground.key, name="playground_key"),
+    path("playground/turns/<str:request_id>", playground.turn, name="playground_turn"),
     path("keys", keys.key_list, name="keys"),
     path("keys/new", keys.key_new, name="key_new"),
     path("keys/<int:pk>", key_detail.key_detail, name="key"),

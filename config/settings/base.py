@@ -226,6 +226,9 @@ TRACES_RATIO: float = env.float("TTONK_TRACES_RATIO", default=1.0)
 
 BASE_URL: str = env.str("TTONK_BASE_URL", default="http://127.0.0.1:8000")
 
+# Where the status page's probe asks whether the gateway is ready: as customers reach it.
+STATUS_PROBE_URL: str = env.str("TTONK_STATUS_PROBE_URL", default=BASE_URL).rstrip("/")
+
 # API keys are stored as HMAC-SHA256 under this pepper: a stolen table opens nothing.
 KEY_PEPPER: str = env.str("TTONK_KEY_PEPPER", default="")
 # Upstream credentials are encrypted under the first key and read under any of them (rotation).

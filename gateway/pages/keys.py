@@ -34,7 +34,9 @@ def key_list(request: MemberRequest) -> HttpResponse:
         "projects": list(organization.projects.order_by("name")[:_CHOICES_MAX]),
         "makers": _makers(organization),
         "searched_max": listing.SEARCHED_MAX,
-        "is_new": not page.rows and not filters.are_set and not organization.api_keys.exists(),
+        "is_new": not page.rows
+        and not filters.are_set
+        and not organization.api_keys.lasting().exists(),
     }
     return render(request, "gateway/keys.html", context)
 
@@ -102,7 +104,7 @@ def key_revoke(request: MemberRequest, pk: int) -> HttpResponse:
 
 def find(organization: Organization, pk: int) -> ApiKey:
     """One of the organization's keys, or a 404."""
-    mine = ApiKey.objects.filter(organization=organization)
+    mine = ApiKey.objects.lasting().filter(organization=organization)
     return get_object_or_404(
         mine.select_related("project", "created_by", "rotated_from", "rotated_to"), pk=pk
     )

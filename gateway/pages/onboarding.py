@@ -25,7 +25,7 @@ def welcome(request: MemberRequest) -> HttpResponse:
     models = price_list.listings()
     context = {
         "secret": made.secret if made else None,
-        "key": made.row if made else organization.api_keys.live().order_by("pk").first(),
+        "key": made.row if made else organization.api_keys.lasting().live().order_by("pk").first(),
         "code_key": made.secret if made else PLACEHOLDER,
         "first": _first_request(organization),
         "example_model": price_list.example_model([one.name for one in models]),
@@ -58,7 +58,7 @@ def _first_key(membership: Membership) -> keys.NewKey | None:
         return None
     with transaction.atomic():
         organization = Organization.objects.select_for_update().get(pk=membership.organization_id)
-        if ApiKey.objects.filter(organization=organization).exists():
+        if ApiKey.objects.lasting().filter(organization=organization).exists():
             return None
         project = organization.projects.order_by("pk").first()
         if project is None:

@@ -1,16 +1,25 @@
 """The catalog as customers read it: models, what they cost now, and who answers today."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from providers.models import Channel, Model, Price, PriceRate
+from providers.models import Capability, Channel, Model, Price, PriceRate
 
 _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WORKDAYS = 0b0011111
 _PREFERRED_EXAMPLE = "qwen-turbo"
+_PARAMETERS = (
+    "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed",
+    "presence_penalty", "frequency_penalty", "stream", "stream_options",
+)  # fmt: skip
+_PARAMETERS_BY_CAPABILITY: dict[str, tuple[str, ...]] = {
+    Capability.TOOLS: ("tools", "tool_choice", "parallel_tool_calls"),
+    Capability.JSON: ("response_format",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,13 @@ class Listing:
     context_tokens: int
     output_tokens_max: int
     reasoning: bool
+    capabilities: tuple[str, ...]
+    aliases: tuple[str, ...]
+    deprecated_at: datetime | None
+    retires_at: datetime | None
+    replacement: str
+    # Since when the price shown holds; None where there is none.
+    priced_at: datetime | None
     tariffs: tuple[Tariff, ...]
     is_stand_in: bool
 
@@ -42,6 +58,24 @@ class Listing:
     @property
     def others(self) -> tuple[Tariff, ...]:
         return self.tariffs[1:]
+
+    @property
+    def may_think(self) -> bool:
+        return self.reasoning or Capability.THINKING in self.capabilities
+
+    @property
+    def badges(self) -> list[str]:
+        """What it can do, in words."""
+        thinks = [_("Reasoning")] if self.reasoning else []
+        return thinks + [str(Capability(one).label) for one in self.capabilities]
+
+    @property
+    def parameters(self) -> list[str]:
+        """The request's fields that it heeds, beside `model` and `messages`."""
+        more = [
+            name for one in self.capabilities for name in _PARAMETERS_BY_CAPABILITY.get(one, ())
+        ]
+        return [*_PARAMETERS, *(["reasoning_effort"] if self.may_think else []), *more]
 
 
 def listings() -> list[Listing]:
@@ -80,6 +114,12 @@ def _listing(model: Model) -> Listing:
         context_tokens=model.context_tokens,
         output_tokens_max=model.output_tokens_max,
         reasoning=model.reasoning,
+        capabilities=tuple(one for one in Capability.values if one in model.capabilities),
+        aliases=tuple(model.aliases),
+        deprecated_at=model.deprecated_at,
+        retires_at=model.retires_at,
+        replacement=model.replacement,
+        priced_at=price.effective_at if price else None,
         tariffs=_tariffs(rates),
         is_stand_in=bool(first and first.is_local_stand_in),
     )

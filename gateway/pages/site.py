@@ -25,7 +25,8 @@ def home(request: HttpRequest) -> HttpResponse:
     membership = current.membership(request)
     if membership is None:
         return redirect("organization_new")
-    has_key = ApiKey.objects.filter(organization_id=membership.organization_id).exists()
+    mine = ApiKey.objects.lasting().filter(organization_id=membership.organization_id)
+    has_key = mine.exists()
     return redirect("overview" if has_key or not membership.may_manage_keys else "welcome")
 
 

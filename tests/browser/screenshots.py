@@ -38,6 +38,28 @@ ARGUMENTS = [
 WIDTHS = {"desktop": (1440, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 START_SECONDS = 60
+TALK = "What is a race condition? Show one in Python."
+THOUGHT = "They want a short definition, and then the smallest program in which two threads meet."
+SAID = """A **race condition** is a bug whose outcome depends on which of two things happens first.
+
+```python
+from threading import Thread
+
+count = 0
+
+def add():
+    global count
+    for _ in range(100_000):
+        count += 1  # read, add, write: three steps
+
+threads = [Thread(target=add) for _ in range(2)]
+```
+
+Two threads may both read `41`, and both write `42`. To mend it:
+
+1. Hold a `Lock` around the three steps.
+2. Or give each thread a count of its own, and add them up at the end.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,12 +80,19 @@ PAGES = [
     Page("docs-chat", "/docs/chat-completions"),
     Page("docs-models", "/docs/models", full=False),
     Page("docs-search", "/docs/search?q=stream", full=False),
+    Page("models", "/models"),
+    Page("models-none", "/models?q=nothing-like-it", full=False),
+    Page("model", "/models/deepseek-reasoner"),
+    Page("status", "/status"),
     Page("not-found", "/nothing-here"),
     Page("welcome", "/accounts/signup/", act="sign-up"),
     Page("overview-new", "/overview", "new"),
     Page("usage-new", "/usage", "new"),
     Page("keys-new", "/keys", "new"),
     Page("requests-new", "/requests", "new"),
+    Page("playground-new", "/playground", "new", full=False),
+    Page("playground", "/playground?model=deepseek-reasoner", "busy", full=False, act="talk"),
+    Page("playground-code", "/playground", "busy", full=False, act="code"),
     Page("overview", "/overview", "busy"),
     Page("overview-menu", "/overview", "busy", full=False, act="menu"),
     Page("usage", "/usage", "busy"),
@@ -103,7 +132,7 @@ def main() -> None:
     os.environ.setdefault("TTONK_EMAIL_VERIFICATION", "optional")
     facts = prepare()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    with serving() as url:
+    with answering(), serving() as url:
         looks = itertools.product(
             chosen.widths.split(","), chosen.themes.split(","), chosen.languages.split(",")
         )
@@ -120,8 +149,10 @@ def prepare() -> dict[str, Any]:
     call_command("migrate", verbosity=0)
     call_command("seed_catalog", stdout=io.StringIO())
     from billing.models import Invoice, UsageRecord
-    from tests import factories
+    from tests import factories, history
 
+    history.measure_models()
+    history.probe()
     mark = secrets.token_hex(3)
     busy = factories.UserFactory.create(email=f"alice-{mark}@example.com")
     organization = factories.OrganizationFactory.create(name="Acme Robotics", owner=busy)
@@ -139,6 +170,24 @@ def prepare() -> dict[str, Any]:
         "request": f"req_{latest.pk.hex}",
         "invoice": Invoice.objects.get(organization=organization).number,
     }
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A model behind every name, for the block's time: it always says the same."""
+    from providers.models import Channel, Model, Provider
+    from tests.scripts import Script
+    from tests.upstream import ScriptedUpstream
+
+    with ScriptedUpstream() as upstream:
+        said = Script(text=SAID, reasoning=THOUGHT, chunks=60, gap_ms=15, first_token_ms=240)
+        upstream.otherwise = lambda _body: said
+        for model in Model.objects.all():
+            Channel.objects.create(
+                provider=Provider.objects.get(slug="alibaba"), model=model, priority=1,
+                base_url=upstream.base_url, upstream_model=model.name,
+            )  # fmt: skip
+        yield
 
 
 @contextmanager
@@ -233,6 +282,12 @@ def act(tab: Any, what: str) -> None:
         tab.focus(".chart-plot")
         for _ in range(4):
             tab.keyboard.press("ArrowLeft")
+    elif what == "talk":
+        tab.fill("[name=prompt]", TALK)
+        tab.keyboard.press("Control+Enter")
+        tab.wait_for_selector("[data-charge], .turn .note", timeout=20_000)
+    elif what == "code":
+        tab.click("[data-show-code]")
     elif what == "limits":
         tab.click(".disclosure summary")
     elif what == "sign-up":

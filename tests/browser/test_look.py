@@ -10,13 +10,16 @@ PUBLIC = [
     "/docs",
     "/docs/models",
     "/docs/search?q=key",
+    "/models",
+    "/models/qwen-turbo",
+    "/status",
     "/accounts/login/",
     "/accounts/signup/",
     "/nothing-here",
 ]
-PRIVATE = ["/welcome", "/overview", "/keys", "/keys/new", "/usage", "/requests", "/billing",
-           "/billing/plans/pro", "/account", "/account/email", "/account/password",
-           "/account/two-factor", "/account/sessions", "/account/data",
+PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/usage", "/requests",
+           "/billing", "/billing/plans/pro", "/account", "/account/email", 
+           "/account/password", "/account/two-factor", "/account/sessions", "/account/data",
            "/account/confirm"]  # fmt: skip
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 

@@ -87,6 +87,13 @@ llms                                 200 200 200 200 200 200 200
 llms_full                            200 200 200 200 200 200 200
 theme                                405 405 405 405 405 405 405 | 302 302 302 302 302 302 302
 language                             405 405 405 405 405 405 405 | 302 302 302 302 302 302 302
+models                               200 200 200 200 200 200 200
+model                                200 200 200 200 200 200 200
+status                               200 200 200 200 200 200 200
+status_json                          200 200 200 200 200 200 200
+playground                           200 200 200 200 200 200 in
+playground_key                       405 405 405 405 405 405 405 | 200 200 200 403 403 404 in
+playground_turn                      200 200 200 200 200 404 in
 welcome                              200 200 200 200 200 200 in
 first_request                        200 200 200 200 200 200 in
 keys                                 200 200 200 200 200 200 in
@@ -162,6 +169,7 @@ class World:
             "pk": self.key.pk,
             "request_id": f"req_{self.record.pk.hex}",
             "number": self.invoice.number,
+            "name": "qwen-plus",
             "slug": "introduction" if name.startswith("docs") else "pro",
         }
 
@@ -172,6 +180,7 @@ class World:
             "key_new": {"name": "Another", "project": project.pk},
             "key_change": {"name": "Renamed"},
             "key_rotate": {"overlap": "24"},
+            "playground_key": {"project": project.pk},
             "organization_switch": {"organization": self.organization.pk},
         }
         return forms.get(name, {})
