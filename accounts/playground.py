@@ -51,8 +51,8 @@ def open_key(project: Project, user: User, session: SessionBase) -> keys.NewKey:
         row.expires_at, row.revoked_at = now + OPEN_FOR, None
         row.save()
         if not is_renewed:
-            facts = {"id": row.pk, "project": project.name}
-            audit.record("key.created", project.organization, str(row), **facts)
+            organization, name = project.organization, project.name
+            audit.record("key.created", organization, str(row), id=row.pk, project=name)
     return keys.NewKey(row, secret)
 
 

@@ -28,6 +28,7 @@ def test_the_key_opens_for_fifteen_minutes_and_its_secret_is_not_stored(cast, pr
     assert keys.is_well_formed(opened.secret)
     row = ApiKey.objects.get(digest=keys.digest(opened.secret))
     assert row.is_live
+    assert row.expires_at is not None
     assert row.expires_at - timezone.now() <= timedelta(minutes=15)
     assert opened.secret not in str(dict(session.items()))
     with time_machine.travel(timezone.now() + timedelta(minutes=16)):
