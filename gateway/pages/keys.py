@@ -26,6 +26,7 @@ def key_list(request: MemberRequest) -> HttpResponse:
     organization = request.membership.organization
     filters = _filters(request)
     page = listing.find(organization.pk, filters, _number(request, "before") or None)
+    has_any = organization.api_keys.lasting().exists
     context = {
         "rows": page.rows,
         "older": page.older,
