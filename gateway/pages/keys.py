@@ -35,9 +35,7 @@ def key_list(request: MemberRequest) -> HttpResponse:
         "projects": list(organization.projects.order_by("name")[:_CHOICES_MAX]),
         "makers": _makers(organization),
         "searched_max": listing.SEARCHED_MAX,
-        "is_new": not page.rows
-        and not filters.are_set
-        and not organization.api_keys.lasting().exists(),
+        "is_new": not page.rows and not filters.are_set and not has_any(),
     }
     return render(request, "gateway/keys.html", context)
 

@@ -18,7 +18,7 @@ PUBLIC = [
     "/nothing-here",
 ]
 PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/usage", "/requests",
-           "/billing", "/billing/plans/pro", "/account", "/account/email", 
+           "/billing", "/billing/plans/pro", "/account", "/account/email",
            "/account/password", "/account/two-factor", "/account/sessions", "/account/data",
            "/account/confirm"]  # fmt: skip
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
