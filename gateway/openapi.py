@@ -7,9 +7,12 @@ import functools
 from typing import Any, Literal
 
 import msgspec
+from django.utils.translation import gettext_noop as _
+from django.utils.translation import override
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
+from gateway import descriptions
 from gateway.payload import ChatCompletionRequest, ToolCall
 
 Json = dict[str, Any]
@@ -21,21 +24,21 @@ _RATES = [
 ]
 # What each status of an error means here; `gateway.errors` is where they are decided.
 ERRORS = {
-    400: "Something in the request is invalid; `param` names it where it can.",
-    401: "No API key, or one that is unknown, revoked or expired.",
-    402: "The balance, or the key's spend cap, does not cover the request.",
-    403: "The key may not be used for this model or from this address, or is suspended.",
-    404: "The model does not exist, or this key may not know of it.",
-    405: "The method is not allowed here; `Allow` says which are.",
-    408: "The request did not arrive in time.",
-    413: "The body exceeds the plan's bound.",
-    415: "The body is compressed, or is not JSON.",
-    429: "A rate limit is reached; `Retry-After` says for how long.",
-    431: "The request's head exceeds its bound.",
-    500: "A mistake of ours. Nothing is charged.",
-    502: "The model's provider could not answer. Nothing is charged.",
-    503: "The service, or the model's provider, is busy or away. Nothing is charged.",
-    504: "The model's provider did not answer in time. Nothing is charged.",
+    400: _("Something in the request is invalid; `param` names it where it can."),
+    401: _("No API key, or one that is unknown, revoked or expired."),
+    402: _("The balance, or the key's spend cap, does not cover the request."),
+    403: _("The key may not be used for this model or from this address, or is suspended."),
+    404: _("The model does not exist, or this key may not know of it."),
+    405: _("The method is not allowed here; `Allow` says which are."),
+    408: _("The request did not arrive in time."),
+    413: _("The body exceeds the plan's bound."),
+    415: _("The body is compressed, or is not JSON."),
+    429: _("A rate limit is reached; `Retry-After` says for how long."),
+    431: _("The request's head exceeds its bound."),
+    500: _("A mistake of ours. Nothing is charged."),
+    502: _("The model's provider could not answer. Nothing is charged."),
+    503: _("The service, or the model's provider, is busy or away. Nothing is charged."),
+    504: _("The model's provider did not answer in time. Nothing is charged."),
 }
 EXAMPLE = {"model": "qwen-plus", "messages": [{"role": "user", "content": "Say hello."}]}
 EVERYWHERE = (400, 401, 403, 405, 408, 429, 431, 500, 503)
@@ -212,6 +215,7 @@ def document(base_url: str) -> bytes:
     generator = SchemaGenerator(urlconf="gateway.urls")  # type: ignore[no-untyped-call]
     paths = generator.get_schema(request=None, public=True)["paths"]  # type: ignore[no-untyped-call]
     _, schemas = msgspec.json.schema_components(_STRUCTURES, ref_template=_COMPONENT)
+    _describe(schemas)
     key = {"type": "http", "scheme": "bearer", "description": "An API key: `ttonk_sk_…`."}
     return msgspec.json.encode(
         {
@@ -222,3 +226,18 @@ def document(base_url: str) -> bytes:
             "components": {"schemas": schemas, "securitySchemes": {"apiKey": key}},
         }
     )
+
+
+def _describe(schemas: dict[str, Any]) -> None:
+    """Say of every field what it means, in English."""
+    with override("en"):
+        for name, schema in schemas.items():
+            owner = descriptions.MESSAGE if _is_message(schema) else name
+            for field, facts in schema.get("properties", {}).items():
+                words = descriptions.FIELDS.get(f"{owner}.{field}")
+                if words and "$ref" not in facts:
+                    facts["description"] = str(words)
+
+
+def _is_message(schema: Json) -> bool:
+    return "enum" in schema.get("properties", {}).get("role", {})

@@ -2,15 +2,17 @@
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import get_language
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
 from billing.models import Plan
 from billing.templatetags import figures
 from gateway.context import base_url
-from gateway.pages import documentation, markdown, price_list
+from gateway.pages import documentation, markdown, price_list, reference, reference_text
 from gateway.pages.documentation import Page
 
+# Stands in the page for what `gateway.pages.reference` makes.
+_REFERENCE = "api_reference"
 MARKDOWN = "text/markdown; charset=utf-8"
 
 
@@ -18,7 +20,10 @@ def page(request: HttpRequest, slug: str = documentation.SLUGS[0]) -> HttpRespon
     found = _load(slug)
     values, stand_ins = _values(request)
     before, after = documentation.neighbours(found)
-    text = found.filled(values)
+    text = found.filled(values | {_REFERENCE: ""})
+    own: dict[str, object] = {}
+    if f"{{{{ {_REFERENCE} }}}}" in found.text:
+        own = _reference(values)
     return render(
         request,
         "docs/page.html",
@@ -26,6 +31,7 @@ def page(request: HttpRequest, slug: str = documentation.SLUGS[0]) -> HttpRespon
             "page": found,
             "content": markdown.render(text),
             "headings": markdown.headings(text),
+            **own,
             "before": before,
             "after": after,
             "stand_ins": stand_ins if slug in ("introduction", "models") else [],
@@ -42,7 +48,8 @@ def source(request: HttpRequest, slug: str) -> HttpResponse:
 
 def search(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").strip()
-    hits = documentation.search(query, _language())
+    values, _stand_ins = _values(request)
+    hits = documentation.search(query, _language(), values)
     return render(request, "docs/search.html", {"query": query, "hits": hits, **_navigation()})
 
 
@@ -61,9 +68,23 @@ def llms(request: HttpRequest) -> HttpResponse:
 
 def llms_full(request: HttpRequest) -> HttpResponse:
     """Every page, one after the other."""
-    values, _stand_ins = _values(request)
-    texts = [one.filled(values) for one in documentation.pages("en")]
+    with override("en"):
+        values, _stand_ins = _values(request)
+        texts = [one.filled(values) for one in documentation.pages("en")]
     return HttpResponse("\n\n".join(texts), content_type=MARKDOWN)
+
+
+def _reference(values: dict[str, str]) -> dict[str, object]:
+    """The API reference as HTML has it: richer than its Markdown, of the same facts."""
+    endpoints = reference.endpoints()
+    headings = [(one.name, one.title) for one in endpoints]
+    return {
+        "endpoints": endpoints,
+        "error": reference.error(),
+        "headings": [*headings, ("errors", _("Errors"))],
+        "base_url": values["base_url"],
+        "example_model": values["example_model"],
+    }
 
 
 def _load(slug: str) -> Page:
@@ -100,6 +121,9 @@ def _values(request: HttpRequest) -> tuple[dict[str, str], list[str]]:
         "models_table": _models_table(models),
         "plans_table": _plans_table(),
     }
+    values[_REFERENCE] = reference_text.markdown(
+        _language(), values["base_url"], values["example_model"]
+    )
     return values, [one.name for one in models if one.is_stand_in]
 
 

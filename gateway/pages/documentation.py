@@ -19,9 +19,10 @@ FOLDER = Path(settings.BASE_DIR) / "docs" / "pages"
 FALLBACK = "en"
 SECTIONS = (
     (_("Start"), ("introduction", "authentication", "sdks", "integrations")),
-    (_("API"), ("chat-completions", "streaming", "models", "errors", "rate-limits", "images")),
+    (_("API"), ("chat-completions", "streaming", "models", "errors", "rate-limits", "images",
+                "api-reference")),
     (_("Money"), ("billing",)),
-)
+)  # fmt: skip
 SLUGS = tuple(slug for _title, slugs in SECTIONS for slug in slugs)
 QUERY_CHARACTERS_MAX = 100
 _EXCERPT_CHARACTERS = 160
@@ -82,17 +83,17 @@ def neighbours(page: Page) -> tuple[Page | None, Page | None]:
     return before, after
 
 
-def search(query: str, language: str) -> list[Hit]:
-    """Pages that contain every word, those with a word in their title first."""
+def search(query: str, language: str, values: Mapping[str, str]) -> list[Hit]:
+    """Pages that contain every word once filled, those with a word in their title first."""
     words = query[:QUERY_CHARACTERS_MAX].casefold().split()
     if not words:
         return []
-    hits = [hit for page in pages(language) for hit in _hits(page, words)]
+    hits = [hit for page in pages(language) for hit in _hits(page, words, values)]
     return sorted(hits, key=lambda hit: -sum(word in hit.page.title.casefold() for word in words))
 
 
-def _hits(page: Page, words: list[str]) -> Iterator[Hit]:
-    text = " ".join(markdown.plain(page.text).split())
+def _hits(page: Page, words: list[str], values: Mapping[str, str]) -> Iterator[Hit]:
+    text = " ".join(markdown.plain(page.filled(values)).split())
     folded = text.casefold()
     places = [folded.find(word) for word in words]
     if min(places) >= 0:

@@ -79,6 +79,7 @@ PAGES = [
     Page("docs", "/docs"),
     Page("docs-chat", "/docs/chat-completions"),
     Page("docs-models", "/docs/models", full=False),
+    Page("docs-reference", "/docs/api-reference"),
     Page("docs-search", "/docs/search?q=stream", full=False),
     Page("models", "/models"),
     Page("models-none", "/models?q=nothing-like-it", full=False),

@@ -9,6 +9,7 @@ PUBLIC = [
     "/",
     "/docs",
     "/docs/models",
+    "/docs/api-reference",
     "/docs/search?q=key",
     "/models",
     "/models/qwen-turbo",
