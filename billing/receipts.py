@@ -20,6 +20,7 @@ _CLASSES: tuple[tuple[str, str | Promise], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    name: str
     label: str | Promise
     tokens: int
     rate_nanos: int | None
@@ -75,7 +76,7 @@ def make(record: UsageRecord) -> Receipt:
             continue
         nanos = getattr(rate, f"{name}_nanos") if rate else None
         amount = None if nanos is None else -(-count * nanos // 1_000_000)
-        lines.append(Line(label, count, nanos, amount))
+        lines.append(Line(name, label, count, nanos, amount))
     computed = pricing.charge(price, record.started_at, usage, record.markup_ppm) if price else None
     return Receipt(tuple(lines), record.markup_ppm, computed, record.charge_nanos)
 

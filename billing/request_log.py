@@ -6,6 +6,7 @@ of requests instead and says how far it came.
 """
 
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from billing.settlements import first_id_at
 
 PAGE = 50
 LOOKED_THROUGH_MAX = 20_000
+PIECE = 2_000
 _FIRST_ID = uuid.UUID(int=0)
 _LAST_ID = uuid.UUID(int=2**128 - 1)
 STATUSES = {
@@ -88,8 +90,25 @@ def find(
         return Page(rows[:limit], rows[limit - 1].pk)
     if not filters.narrow:
         return Page(rows)
-    last = _window(organization_id, first, end)
+    last = last_looked_at(organization_id, first, end, LOOKED_THROUGH_MAX)
     return Page(rows, last, moment_of(last) if last else None)
+
+
+def pieces(
+    organization_id: int, filters: Filters, before: uuid.UUID | None, count_max: int
+) -> Iterator[list[UsageRecord]]:
+    """What fits among the `count_max` requests before `before`, in pieces, newest first."""
+    first, end = bounds(filters, before)
+    for _ in range(-(-count_max // PIECE)):
+        rows = list(_rows(organization_id, filters, first, end, PIECE, PIECE))
+        yield rows
+        if not filters.narrow:
+            last = rows[-1].pk if len(rows) == PIECE else None
+        else:
+            last = last_looked_at(organization_id, first, end, PIECE)
+        if last is None:
+            return
+        end = last
 
 
 def bounds(filters: Filters, before: uuid.UUID | None) -> tuple[uuid.UUID, uuid.UUID]:
@@ -104,9 +123,25 @@ def moment_of(request_id: uuid.UUID) -> datetime:
     return datetime.fromtimestamp(0, tz=UTC) + timedelta(milliseconds=request_id.int >> 80)
 
 
+def last_looked_at(
+    organization_id: int, first: uuid.UUID, end: uuid.UUID, count: int
+) -> uuid.UUID | None:
+    """The `count`th request from `end` back, where there are more behind it."""
+    looked_at = UsageRecord.objects.filter(
+        organization_id=organization_id, pk__gte=first, pk__lt=end
+    ).order_by("-pk")
+    found = list(looked_at.values_list("pk", flat=True)[count - 1 : count + 1])
+    return found[0] if len(found) == 2 else None
+
+
 def _rows(
-    organization_id: int, filters: Filters, first: uuid.UUID, end: uuid.UUID, limit: int
-) -> Any:
+    organization_id: int,
+    filters: Filters,
+    first: uuid.UUID,
+    end: uuid.UUID,
+    limit: int,
+    looked_through: int | None = None,
+) -> Iterable[UsageRecord]:
     conditions = [_CONDITIONS[name] for name in filters.conditions]
     if filters.status:
         conditions.append(STATUSES[filters.status])
@@ -117,18 +152,8 @@ def _rows(
             "organization": organization_id,
             "first": first,
             "end": end,
-            "looked_through": LOOKED_THROUGH_MAX if filters.narrow else limit,
+            "looked_through": (looked_through or LOOKED_THROUGH_MAX) if filters.narrow else limit,
             "limit": limit,
             **filters.conditions,
         },
     )
-
-
-def _window(organization_id: int, first: uuid.UUID, end: uuid.UUID) -> uuid.UUID | None:
-    """The last request that was looked at, where there are more behind it."""
-    looked_at = UsageRecord.objects.filter(
-        organization_id=organization_id, pk__gte=first, pk__lt=end
-    ).order_by("-pk")
-    last = looked_at.values_list("pk", flat=True)[LOOKED_THROUGH_MAX - 1 : LOOKED_THROUGH_MAX + 1]
-    found = list(last)
-    return found[0] if len(found) == 2 else None

@@ -1,17 +1,21 @@
-"""Requests: the latest first, one by its id, and its receipt."""
+"""Requests: the latest first, filtered, live; one by its id, and its receipt."""
 
+import json
 import re
 import uuid
+from typing import Any
 
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET
 
 from accounts.access import MemberRequest, member_required
-from accounts.models import ApiKey, Project
-from billing import receipts
+from accounts.models import ApiKey, Organization, Project
+from billing import receipts, request_log
 from billing.models import UsageRecord
+from billing.receipt_json import describe
+from billing.request_forms import RequestFilterForm
 
-PAGE = 50
 _WIRE_ID = re.compile(r"(?:req_)?([0-9a-f]{32})")
 
 
@@ -23,23 +27,42 @@ def parse_id(text: str) -> uuid.UUID | None:
 
 @member_required
 def requests(request: MemberRequest) -> HttpResponse:
-    mine = UsageRecord.objects.filter(organization_id=request.membership.organization_id)
+    organization = request.membership.organization
     query = request.GET.get("q", "").strip()
     if query:
-        wanted = parse_id(query)
-        if wanted and mine.filter(pk=wanted).exists():
-            return redirect("request", request_id=f"req_{wanted.hex}")
-        return render(request, "billing/requests.html", {"query": query, "not_found": True})
-    page = mine.order_by("-id")
+        return _search(request, organization, query)
+    form = RequestFilterForm(request.GET, organization)
+    filters = form.filters()
     before = parse_id(request.GET.get("before", ""))
-    if before:
-        page = page.filter(pk__lt=before)
-    rows = list(page[: PAGE + 1])
+    page = request_log.find(organization.pk, filters, before)
     context = {
-        "rows": rows[:PAGE],
-        "older": rows[PAGE - 1].pk.hex if len(rows) > PAGE else None,
+        "page": page,
+        "rows": page.rows,
+        "older": page.older.hex if page.older else None,
         "is_first": before is None,
+        "form": form,
+        "filters": filters,
+        "looked_through": request_log.LOOKED_THROUGH_MAX,
     }
+    return render(request, "billing/requests.html", context)
+
+
+@require_GET
+@member_required
+def latest_requests(request: MemberRequest) -> HttpResponse:
+    """The first page's rows alone, which the live log asks for every few seconds."""
+    organization = request.membership.organization
+    form = RequestFilterForm(request.GET, organization)
+    page = request_log.find(organization.pk, form.filters())
+    return render(request, "parts/_request_rows.html", {"rows": page.rows})
+
+
+def _search(request: HttpRequest, organization: Organization, query: str) -> HttpResponse:
+    wanted = parse_id(query)
+    mine = UsageRecord.objects.filter(organization_id=organization.pk)
+    if wanted and mine.filter(pk=wanted).exists():
+        return redirect("request", request_id=f"req_{wanted.hex}")
+    context = {"query": query, "not_found": True}
     return render(request, "billing/requests.html", context)
 
 
@@ -53,15 +76,15 @@ def request_detail(request: MemberRequest, request_id: str) -> HttpResponse:
     record = get_object_or_404(mine, pk=wanted)
     key = ApiKey.objects.filter(pk=record.api_key_id or 0, organization=organization).first()
     project = Project.objects.filter(pk=record.project_id or 0, organization=organization).first()
-    seconds = (record.duration_ms - (record.first_token_ms or 0)) / 1000
-    context = {
+    receipt = receipts.make(record)
+    facts = describe(record, receipt, key.name if key else None, project.name if project else None)
+    context: dict[str, Any] = {
         "record": record,
         "wire_id": f"req_{record.pk.hex}",
-        "receipt": receipts.make(record),
+        "receipt": receipt,
         "key": key,
         "project": project,
-        "speed": record.completion_tokens / seconds
-        if record.is_stream and record.completion_tokens and seconds > 0
-        else None,
+        "speed": facts["tokens_per_second"],
+        "json": json.dumps(facts, indent=2, ensure_ascii=False),
     }
     return render(request, "billing/request.html", context)
