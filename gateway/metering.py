@@ -8,6 +8,10 @@ from providers.usage import TokenUsage
 Event = dict[str, Any]
 
 
+# A token's text is a few characters; as a string of its own it takes sixty bytes.
+_PIECES_APART_MAX = 16
+
+
 class Meter:
     """Reads answers as they pass. Text counts once it has been handed to the client."""
 
@@ -15,7 +19,8 @@ class Meter:
         self._context_tokens = context_tokens
         self._output_tokens_max = output_tokens_max
         self.reported: TokenUsage | None = None
-        self.texts: list[str] = []
+        self._texts: list[str] = []
+        self._blocks = 0  # how many of the first of them are sixteen in one
         self.pieces = 0
 
     @property
@@ -39,8 +44,17 @@ class Meter:
 
     def relayed(self, texts: list[str]) -> None:
         """These texts are with the client."""
-        self.texts += texts
+        own = self._texts
+        own += texts
         self.pieces += len(texts)
+        if len(own) - self._blocks >= _PIECES_APART_MAX:
+            own[self._blocks :] = ["".join(own[self._blocks :])]
+            self._blocks += 1
+
+    @property
+    def text(self) -> str:
+        """All that was relayed."""
+        return "".join(self._texts)
 
 
 def texts_of(choice: Any, part: str) -> list[str]:

@@ -33,10 +33,10 @@ async def usage_of(
     if meter.reported is not None and (meter.reported.completion or not meter.has_relayed):
         if reason in _COMPLETE:
             return meter.reported, False
-        relayed = await counter.count(["".join(meter.texts)])
+        relayed = await counter.count([meter.text])
         return _at_most(meter.reported, relayed), True
     prompt = await _prompt_tokens(exchange, counter)
-    output = await counter.count(["".join(meter.texts)])
+    output = await counter.count([meter.text])
     return TokenUsage(input=prompt, output=output), True
 
 

@@ -81,11 +81,16 @@ async def _carry(
 ) -> None:
     """One attempt, from its request to the end of its stream."""
     options = services.options
-    data = attempts.upstream_body(exchange, is_stream=True)
     exchange.wait_upstream(options["FIRST_TOKEN_TIMEOUT_SECONDS"])
     passage = Passage(exchange, channel, relay, options["IDLE_TIMEOUT_SECONDS"])
     request = exchange.request
-    async with services.upstream.send(channel, data, request.wire_id, request.traceparent) as reply:
+    # The body is given away: it is not kept while the answer streams.
+    async with services.upstream.send(
+        channel,
+        attempts.upstream_body(exchange, is_stream=True),
+        request.wire_id,
+        request.traceparent,
+    ) as reply:
         while not reply.is_over:
             await reply.flow(passage.take, passage.glance)
             await passage.settle()

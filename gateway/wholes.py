@@ -67,10 +67,14 @@ async def _first_answer(exchange: Exchange, services: Services) -> dict[str, Any
 async def _ask(exchange: Exchange, channel: ChannelFacts, services: Services) -> dict[str, Any]:
     defaults = exchange.route.model.request_defaults
     is_stream = channel.dialect.must_stream({**exchange.chat.body, **defaults})
-    data = attempts.upstream_body(exchange, is_stream=is_stream)
     exchange.wait_upstream(services.options["ANSWER_TIMEOUT_SECONDS"])
     request = exchange.request
-    async with services.upstream.send(channel, data, request.wire_id, request.traceparent) as reply:
+    async with services.upstream.send(
+        channel,
+        attempts.upstream_body(exchange, is_stream=is_stream),
+        request.wire_id,
+        request.traceparent,
+    ) as reply:
         if not is_stream:
             return await reply.json()
         whole = Aggregate()

@@ -69,6 +69,12 @@ class Target:
 class Connection(asyncio.Protocol):
     """One connection and the answer it is reading. The parser calls the `on_` methods."""
 
+    __slots__ = (
+        "_buffered", "_chunks", "_error", "_head_bytes", "_is_paused", "_loop", "_may_be_kept",
+        "_parser", "_take", "_transport", "_waiter", "has_answer_begun", "has_head", "headers",
+        "idle_since", "is_closed", "is_whole", "status",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None

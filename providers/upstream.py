@@ -110,7 +110,8 @@ class Exchange:
     async def __aenter__(self) -> Self:
         head = f"{self._head}\r\n".encode()
         try:
-            self._connection = await self._pool.send(self._channel.target, head, self._body)
+            body, self._body = self._body, b""
+            self._connection = await self._pool.send(self._channel.target, head, body)
             if self._connection.status != 200:
                 await self._raise_for_status(self._connection)
             if self._connection.headers.get(b"content-encoding", b"identity") != b"identity":

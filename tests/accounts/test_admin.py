@@ -154,13 +154,13 @@ def test_a_request_is_found_by_its_id_as_on_the_wire_and_by_its_organization(ope
     assert _shown(operator, Transfer, q=str(transfer.pk)) == [transfer]
 
 
-def test_a_key_is_found_by_its_end_its_name_or_its_organization(operator):
+def test_a_key_is_found_by_its_end_or_its_organization(operator):
     mine, other = factories.OrganizationFactory.create_batch(2)
     key = factories.key(mine, "Production").row
     factories.key(other, "Staging")
-    for text in (key.last_four, "Production", mine.name, mine.slug.upper()):
+    for text in (key.last_four, mine.name, mine.slug.upper()):
         assert _shown(operator, ApiKey, q=text) == [key]
-    assert _shown(operator, ApiKey, q="Prod") == []
+    assert _shown(operator, ApiKey, q="Production") == []
 
 
 def test_an_organization_is_found_by_a_members_address(operator):

@@ -135,7 +135,8 @@ def _sits_in_silence(one: Run, theatre: Theatre) -> bool:
 def _charges(stage: Arena, customer: Customer) -> dict[str, dict[str, Any]]:
     """By request id: its record, with what its transfers moved out of the wallet."""
     rows = stage.books.rows(
-        "SELECT u.id, u.billing_reason, u.charge_nanos, u.output_tokens, t.state, t.amount_nanos"
+        "SELECT u.id, u.billing_reason, u.charge_nanos, u.output_tokens, t.state, t.amount_nanos,"
+        " u.attempts, u.error_code, u.first_token_ms, u.duration_ms"
         " FROM billing_usagerecord u JOIN billing_transfer t ON t.id = u.id"
         " WHERE u.organization_id = %(id)s",
         id=customer.organization,
@@ -159,7 +160,9 @@ def _check(one: Run, theatre: Theatre, charged: dict[str, dict[str, Any]]) -> No
         one.problems.append(f"{row['amount_nanos']} moved, {row['charge_nanos']} recorded")
     expected = _expected(one)
     if (row["billing_reason"], row["charge_nanos"]) not in expected:
-        one.problems.append(f"{row} and not one of {sorted(expected)[:4]}")
+        one.problems.append(
+            f"{row} and not one of {sorted(expected)[:4]}; the upstream saw {seen}; {one.line}"
+        )
     if not one.cut.is_by_client:
         _check_client(one, row["billing_reason"])
 

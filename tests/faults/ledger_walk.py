@@ -31,6 +31,7 @@ if __name__ == "__main__":
 import psycopg
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import OperationalError, close_old_connections
 
 from accounts import organizations, users
 from billing import ids, ledger, proof_statements
@@ -159,8 +160,18 @@ class Walk:
             self.verbs["debit: InsufficientFunds"] += 1
 
 
+async def _move(wallet: Wallet, signed: int, key: str) -> bool:
+    """Asked again with the same key where the database went away under it, as callers do."""
+    while True:
+        try:
+            return await _move_once(wallet, signed, key)
+        except OperationalError:
+            await asyncio.sleep(0.2)
+
+
 @sync_to_async
-def _move(wallet: Wallet, signed: int, key: str) -> bool:
+def _move_once(wallet: Wallet, signed: int, key: str) -> bool:
+    close_old_connections()
     row = Account.objects.get(pk=wallet.id)
     verb = ledger.credit if signed > 0 else ledger.debit
     kind = TransferKind.TOP_UP if signed > 0 else TransferKind.ADJUSTMENT
@@ -215,9 +226,9 @@ async def walk(seed: int, operations: int) -> dict[str, Any]:
         batches += 1
         if sum(walked.verbs.values()) - checked >= check_every:
             checked = sum(walked.verbs.values())
-            await _until_up(doors)
+            await _until_up(doors, spool)
             walked.problems += await _differences(walked)
-    await _until_up(doors)
+    await _until_up(doors, spool)
     walked.verbs["expire"] += await _expire_all(walked)
     walked.problems += await _differences(walked)
     for door in doors:
@@ -232,9 +243,12 @@ async def walk(seed: int, operations: int) -> dict[str, Any]:
     }
 
 
-async def _until_up(doors: list[GroupCommit]) -> None:
+async def _until_up(doors: list[GroupCommit], spool: Spool) -> None:
+    """Everything callers were told is in the database: nothing waits, also not in the spool."""
+
     def are_up() -> bool:
-        return all(door.is_available and not door.queue_length for door in doors)
+        is_idle = all(door.is_available and not door.queue_length for door in doors)
+        return is_idle and spool.count() == (0, 0)
 
     async with asyncio.timeout(30):
         while not are_up():  # noqa: ASYNC110

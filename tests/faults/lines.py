@@ -107,7 +107,12 @@ class _Stage(asyncio.Protocol):
         if play.then is Then.CLOSE:
             self._transport.close()
         elif play.then is Then.RESET:
-            loop.call_later(RESET_SECONDS, reset, self._transport)
+            loop.call_later(RESET_SECONDS, self._reset, seen)
+
+    def _reset(self, seen: Seen) -> None:
+        """Unless the gateway asks the next request here already, whose answer is another play."""
+        if seen is self._seen:
+            reset(self._transport)
 
 
 class Leave(StrEnum):
@@ -130,6 +135,9 @@ class Line(asyncio.Protocol):
         self.received = b""
         self.left_at: float | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        return f"the client, gone at {self.left_at}, had {self.received[-300:]!r}"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -27,11 +27,14 @@ def session(key: str) -> aiohttp.ClientSession:
 
 
 async def ask(http: aiohttp.ClientSession, url: str, script: Script, *, stream: bool) -> bool:
-    """Whether one answer came whole."""
+    """Whether one answer came whole; what came instead is printed."""
     body = payload(script, MODEL, stream=stream, max_tokens=100)
     async with http.post(f"{url}/v1/chat/completions", json=body) as answer:
         data = await answer.read()
-        return answer.status == 200 and (not stream or b"[DONE]" in data)
+        is_whole = answer.status == 200 and (not stream or b"[DONE]" in data)
+        if not is_whole:
+            print(f"answered {answer.status}: {data[-300:]!r}")
+        return is_whole
 
 
 async def begin_and_leave(http: aiohttp.ClientSession, url: str, script: Script) -> None:

@@ -90,7 +90,7 @@ async def _relayed(relay: Relay, reads: list[bytes], *, glances: bool, patience:
     except StreamDied as died:
         error = str(died)
     is_done = not error and upstream.is_done  # of one that died it says nothing
-    texts = "".join(meter.texts), meter.pieces, meter.reported
+    texts = meter.text, meter.pieces, meter.reported
     return client.sent, texts, error, relay.has_token, relay.is_finished, is_done
 
 
