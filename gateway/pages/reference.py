@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from gateway import descriptions, openapi
+from gateway import descriptions
 
 Json = dict[str, Any]
 _DEPTH_MAX = 8  # of nested structures; none is as deep
@@ -57,6 +57,9 @@ class Endpoint:
 
 @functools.cache
 def _document() -> Json:
+    # What draws the document is large, and few gateways are ever asked.
+    from gateway import openapi
+
     found: Json = json.loads(openapi.document(settings.BASE_URL))
     return found
 

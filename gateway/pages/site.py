@@ -11,7 +11,6 @@ from django.views.decorators.http import require_POST
 from accounts import current, users
 from accounts.models import ApiKey, User
 from billing.models import Plan
-from gateway import openapi
 from gateway.context import THEMES
 from gateway.pages import price_list
 
@@ -32,6 +31,9 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def openapi_document(request: HttpRequest) -> HttpResponse:
     """`/openapi.json`: for tools, from any origin."""
+    # What draws it is large, and few gateways are ever asked.
+    from gateway import openapi
+
     answer = HttpResponse(openapi.document(settings.BASE_URL), content_type="application/json")
     answer["Access-Control-Allow-Origin"] = "*"
     return answer
