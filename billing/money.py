@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 
 NANOS_PER_USD = 1_000_000_000
+NANOS_PER_CENT = 10_000_000
 # A billion dollars: far above any real amount, far below what a bigint column overflows at.
 NANOS_MAX = 10**18
 

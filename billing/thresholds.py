@@ -5,6 +5,7 @@ from datetime import date
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
+from accounts import audit
 from accounts.models import Organization
 from billing import mails, periods
 from billing.models import SpendAlert, Subscription, UsageDay
@@ -39,11 +40,37 @@ def add_alert(organization: Organization, threshold_nanos: int) -> SpendAlert:
         if existing.count() >= ALERTS_MAX:
             raise TooManyAlerts
         passed = used_this_month(organization.pk) >= threshold_nanos
-        return SpendAlert.objects.create(
+        made = SpendAlert.objects.create(
             organization=organization,
             threshold_nanos=threshold_nanos,
             mailed_month=_month() if passed else None,
         )
+        audit.record("spend_alert.added", organization, threshold_nanos=threshold_nanos)
+    return made
+
+
+def remove_alert(organization: Organization, pk: int) -> bool:
+    """False where there is none of this number."""
+    alert = SpendAlert.objects.filter(organization=organization, pk=pk).first()
+    if alert is None:
+        return False
+    with transaction.atomic():
+        alert.delete()
+        threshold = alert.threshold_nanos
+        audit.record("spend_alert.removed", organization, threshold_nanos=threshold)
+    return True
+
+
+def set_cap(organization: Organization, cap_nanos: int | None) -> None:
+    """Use no more than this in a UTC month; None lifts the cap. Gateways learn of it when this
+    commits."""
+    with transaction.atomic():
+        row = Subscription.objects.select_for_update().get(organization=organization)
+        if row.spend_cap_month_nanos == cap_nanos:
+            return
+        before, row.spend_cap_month_nanos = row.spend_cap_month_nanos, cap_nanos
+        row.save(update_fields=["spend_cap_month_nanos"])
+        audit.record("spend_cap.changed", organization, before_nanos=before, now_nanos=cap_nanos)
 
 
 def mail_alerts(limit: int = 200) -> int:

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Organization, User
+from billing.money import NANOS_PER_CENT
 
 
 class OrderState(models.TextChoices):
@@ -20,9 +21,6 @@ class OrderState(models.TextChoices):
     FAILED = "failed", "Failed"
     CANCELED = "canceled", "Canceled"
     PARKED = "parked", "For an operator to look at"
-
-
-UNPAID_AUTOMATIC = (OrderState.OPEN, OrderState.PENDING, OrderState.PARKED)
 
 
 class PaymentOrder(models.Model):
@@ -89,6 +87,14 @@ class PaymentOrder(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def amount_nanos(self) -> int:
+        return self.amount_minor * NANOS_PER_CENT
+
+    @property
+    def refunded_nanos(self) -> int:
+        return self.refunded_minor * NANOS_PER_CENT
 
 
 class EventState(models.TextChoices):

@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Organization
+from billing import countries
+from billing.money import NANOS_PER_CENT
 
 
 class AutoTopUp(models.Model):
@@ -41,6 +43,14 @@ class AutoTopUp(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organization_id}: {self.amount_minor} below {self.threshold_nanos}"
+
+    @property
+    def amount_nanos(self) -> int:
+        return self.amount_minor * NANOS_PER_CENT
+
+    @property
+    def cap_nanos(self) -> int:
+        return self.cap_minor * NANOS_PER_CENT
 
 
 class SpendAlert(models.Model):
@@ -80,3 +90,10 @@ class BillingDetails(models.Model):
 
     def __str__(self) -> str:
         return self.company or f"organization {self.organization_id}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The address as it stands on an envelope, without the company."""
+        place = " ".join(part for part in (self.postal_code, self.city) if part)
+        lines = [self.line_1, self.line_2, place, self.region, countries.name(self.country)]
+        return [line for line in lines if line]

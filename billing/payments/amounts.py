@@ -1,7 +1,9 @@
 """A provider's integers of minor units, and the ledger's nanos: exactly, or not at all."""
 
+from billing.money import NANOS_PER_CENT
+
 CURRENCY = "usd"
-_NANOS_PER_MINOR = {"usd": 10**7}
+_NANOS_PER_MINOR = {"usd": NANOS_PER_CENT}
 
 
 def nanos(minor: int, currency: str = CURRENCY) -> int:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organization, User
 from billing import ledger
 from billing.models import RedeemCode, Transfer, TransferKind
@@ -76,6 +77,7 @@ def redeem(organization: Organization, text: str, *, by: User | None = None) -> 
         row.redeemed_at, row.redeemed_by, row.organization = now, by, organization
         row.transfer_id = transfer.pk
         row.save(update_fields=["redeemed_at", "redeemed_by", "organization", "transfer_id"])
+        audit.record("code.redeemed", organization, str(row), amount_nanos=row.amount_nanos)
     return transfer
 
 

@@ -1,5 +1,6 @@
 """Whom a provider knows an organization as, and the cards saved there."""
 
+from accounts import audit
 from accounts.models import Membership, Organization, Role
 from billing.models import AutoTopUp, PaymentCustomer
 from billing.payments import automatic
@@ -39,10 +40,12 @@ def methods(organization: Organization, gateway: PaymentGateway) -> list[SavedMe
 def forget(organization: Organization, gateway: PaymentGateway, method_id: str) -> bool:
     """Remove a saved card; False for one that is not this organization's. Automatic top-up with it
     is switched off first."""
-    if method_id not in {one.id for one in methods(organization, gateway)}:
+    labels = {one.id: one.label for one in methods(organization, gateway)}
+    if method_id not in labels:
         return False
     chosen = AutoTopUp.objects.filter(organization=organization, method_id=method_id)
     if chosen.filter(is_on=True).exists():
         automatic.switch_off(organization, "The card was removed.")
     gateway.forget_method(method_id)
+    audit.record("card.removed", organization, labels[method_id])
     return True

@@ -5,9 +5,11 @@ import logging
 import secrets
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organization, User
 from billing import ledger
 from billing.models import EventState, OrderState, PaymentEvent, PaymentOrder
@@ -24,6 +26,10 @@ WAITING_MAX = 10
 _ASK_AFTER = timedelta(minutes=10)
 # No letter that looks like a digit: it is typed from a screen into a bank's form.
 _LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
+
+
+class Suspended(Exception):
+    """A suspended organization pays nothing in: that would not bring it back."""
 
 
 class TooManyWaiting(Exception):
@@ -43,20 +49,26 @@ def place(
     saves_method: bool = False,
 ) -> PaymentOrder:
     """A new order, not known to the provider yet. Raises ValueError for an amount out of bounds,
-    and `TooManyWaiting`."""
+    `Suspended` and `TooManyWaiting`."""
     if not AMOUNT_MINOR_MIN <= amount_minor <= AMOUNT_MINOR_MAX:
         raise ValueError(f"{amount_minor} is not between {AMOUNT_MINOR_MIN} and {AMOUNT_MINOR_MAX}")
+    if organization.suspended_at is not None:
+        raise Suspended
     if waiting(organization).count() >= WAITING_MAX:
         raise TooManyWaiting
-    return PaymentOrder.objects.create(
-        organization=organization,
-        reference=new_reference(),
-        provider=gateway.name,
-        currency=amounts.CURRENCY,
-        amount_minor=amount_minor,
-        saves_method=saves_method and gateway.saves_methods,
-        created_by=by,
-    )
+    with transaction.atomic():
+        order = PaymentOrder.objects.create(
+            organization=organization,
+            reference=new_reference(),
+            provider=gateway.name,
+            currency=amounts.CURRENCY,
+            amount_minor=amount_minor,
+            saves_method=saves_method and gateway.saves_methods,
+            created_by=by,
+        )
+        nanos = amounts.nanos(amount_minor)
+        audit.record("top_up.started", organization, order.reference, amount_nanos=nanos)
+    return order
 
 
 def new_reference() -> str:
@@ -99,11 +111,14 @@ def cancel(order: PaymentOrder) -> bool:
         pass
     except Declined:
         return False
-    return bool(
-        PaymentOrder.objects.filter(
-            pk=order.pk, state__in=[OrderState.OPEN, OrderState.PENDING]
-        ).update(state=OrderState.CANCELED)
+    waiting_still = PaymentOrder.objects.filter(
+        pk=order.pk, state__in=[OrderState.OPEN, OrderState.PENDING]
     )
+    with transaction.atomic():
+        is_canceled = bool(waiting_still.update(state=OrderState.CANCELED))
+        if is_canceled:
+            audit.record("top_up.canceled", order.organization, order.reference)
+    return is_canceled
 
 
 def confirm(order: PaymentOrder, amount_minor: int, *, statement_id: str) -> PaymentEvent:
@@ -129,6 +144,8 @@ def refund(order: PaymentOrder, amount_minor: int, *, beyond_balance: bool = Fal
     if amounts.nanos(amount_minor, order.currency) > available and not beyond_balance:
         raise NotRefundable(f"the balance has only {available} nanos left")
     received = gateways.get(order.provider).refund(order, amount_minor)
+    nanos = amounts.nanos(amount_minor, order.currency)
+    audit.record("top_up.refunded", order.organization, order.reference, amount_nanos=nanos)
     if received is not None:
         events.process(events.record(order.provider, received).pk)
 
