@@ -19,7 +19,9 @@ PUBLIC = [
     "/nothing-here",
 ]
 PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/usage", "/requests",
-           "/billing", "/billing/plans/pro", "/account", "/account/email",
+           "/billing", "/billing/history", "/billing/top-up", "/billing/redeem",
+           "/billing/payment", "/billing/limits", "/billing/invoices", "/billing/plans",
+           "/billing/details", "/billing/plans/pro", "/account", "/account/email",
            "/account/password", "/account/two-factor", "/account/sessions", "/account/data",
            "/account/confirm"]  # fmt: skip
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"

@@ -22,7 +22,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Role, User
-from billing.models import Invoice
+from billing.models import Invoice, OrderState, PaymentOrder, SpendAlert
 from providers import seed
 from tests import factories
 from tests.gateway.routes import Route, routes
@@ -75,6 +75,21 @@ requests_csv                         200 200 200 200 200 200 in  | 405 405 405 4
 requests_latest                      200 200 200 200 200 200 in  | 405 405 405 405 405 405 405
 request                              200 200 200 200 200 404 in
 billing                              200 200 200 200 200 200 in
+movements                            200 200 200 200 200 200 in
+movements_csv                        200 200 200 200 200 200 in
+top_up                               200 200 403 200 403 200 in
+order                                200 200 403 200 403 404 in
+order_cancel                         405 405 405 405 405 405 405 | 302 302 403 302 403 404 in
+redeem                               200 200 403 200 403 200 in
+payment                              200 200 403 200 403 200 in
+automatic_off                        405 405 405 405 405 405 405 | 302 302 403 302 403 302 in
+method_new                           302 302 403 302 403 302 in
+method_remove                        405 405 405 405 405 405 405 | 302 302 403 302 403 302 in
+spend_limits                         200 200 403 200 403 200 in  | 422 422 403 422 403 422 in
+alert_remove                         405 405 405 405 405 405 405 | 302 302 403 302 403 404 in
+billing_details                      200 200 403 200 403 200 in
+invoices                             200 200 200 200 200 200 in
+plans                                200 200 200 200 200 200 in
 plan                                 200 200 403 200 403 200 in
 plan_change                          405 405 405 405 405 405 405 | 302 302 403 302 403 302 in
 invoice                              200 200 200 200 200 404 in
@@ -155,6 +170,13 @@ class World:
             number=1, organization=self.organization, month=timezone.now().date().replace(day=1),
             total_nanos=0, finalized_at=timezone.now(),
         )  # fmt: skip
+        self.alert = SpendAlert.objects.create(
+            organization=self.organization, threshold_nanos=factories.USD
+        )
+        self.order = PaymentOrder.objects.create(
+            organization=self.organization, reference="TT-TEST-0001", provider="bank",
+            amount_minor=2_500, state=OrderState.CANCELED,
+        )  # fmt: skip
         cast = self.cast
         self.cookies = {
             person: _sign_in(user)
@@ -168,7 +190,8 @@ class World:
     def values(self, name: str) -> dict[str, object]:
         """What stands in a route's address, by the name of its parameter."""
         return {
-            "pk": self.key.pk,
+            "pk": self.alert.pk if name == "alert_remove" else self.key.pk,
+            "reference": self.order.reference,
             "request_id": f"req_{self.record.pk.hex}",
             "number": self.invoice.number,
             "name": "qwen-plus",

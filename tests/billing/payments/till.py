@@ -33,7 +33,7 @@ class FakeGateway:
     """
 
     name = "fake"
-    template = "billing/pay/bank.html"
+    template = "billing/pay/stripe.html"
     content_policy: Mapping[str, list[str]] = {}
     patience_days = 1
     saves_methods = True
@@ -53,7 +53,7 @@ class FakeGateway:
 
     def create_intent(self, order: PaymentOrder, customer_id: str) -> Checkout:
         self.calls.append(("create_intent", order.reference))
-        return Checkout(f"pay_{order.reference}", {"bank_details": "Fake Bank"})
+        return Checkout(f"pay_{order.reference}", {"client_secret": f"secret_{order.reference}"})
 
     def create_customer(self, organization: Organization, email: str) -> str:
         return f"cus_{organization.pk}"
