@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from smtplib import SMTPRecipientsRefused
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -68,6 +67,8 @@ def deliver(limit: int = 100) -> int:
     What fails is tried again later, `TRIES_MAX` times; after a few failures in a row the run
     ends. An address the server refuses is not tried again.
     """
+    from smtplib import SMTPRecipientsRefused  # the worker's alone
+
     sent = failures = 0
     for mail in _claim(limit):
         if failures == _FAILURES_MAX:

@@ -11,7 +11,6 @@ from django.contrib.auth import SESSION_KEY
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils import timezone
-from redis.exceptions import RedisError
 
 from accounts import devices
 from accounts.models import User
@@ -78,8 +77,8 @@ def note_activity(request: HttpRequest) -> None:
     if session.accessed and session.get(SESSION_KEY) and session.session_key:
         try:
             cache.set(_seen(session.session_key), timezone.now(), settings.SESSION_COOKIE_AGE)
-        except (RedisError, OSError):
-            log.warning("a session's last use was not noted")
+        except Exception as error:  # what is raised is the cache's own
+            log.warning("a session's last use was not noted: %s", error)
 
 
 def _seen(session_key: str) -> str:
@@ -89,7 +88,8 @@ def _seen(session_key: str) -> str:
 def _last_seen(rows: list[UserSession]) -> dict[str, datetime]:
     try:
         found = cache.get_many([_seen(row.session_key) for row in rows])
-    except (RedisError, OSError):
+    except Exception as error:
+        log.warning("sessions' last uses were not read: %s", error)
         found = {}
     return {row.session_key: found.get(_seen(row.session_key), row.last_seen_at) for row in rows}
 

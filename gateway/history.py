@@ -1,10 +1,13 @@
 """The status page's memory: minutes, days and incidents of each component, and reading them."""
 
+from __future__ import annotations
+
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.core.cache import cache
 from django.db import connection, transaction
@@ -13,7 +16,9 @@ from django.utils import timezone
 
 from gateway import heartbeats
 from gateway.models import Incident, ProbeDay, ProbeMinute, State
-from gateway.probes import Finding
+
+if TYPE_CHECKING:  # the probes are the worker's, with what they ask with
+    from gateway.probes import Finding
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,7 @@ ON CONFLICT (component, day) DO UPDATE SET up = total.up + excluded.up,
     degraded = total.degraded + excluded.degraded, down = total.down + excluded.down
 """
 
-Minute = tuple[datetime, list[Finding]]
+Minute = tuple[datetime, "list[Finding]"]
 
 
 def note(found: list[Finding], at: datetime | None = None) -> None:

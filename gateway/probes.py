@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import redis
 from django.conf import settings
 from django.core.cache import cache
@@ -59,8 +60,6 @@ def look() -> list[Finding]:
 def api() -> Finding:
     """The gateway by its public address, as customers reach it."""
     started = time.monotonic()
-    import httpx  # the worker's alone; a gateway shows what it found
-
     try:
         answer = httpx.get(f"{settings.STATUS_PROBE_URL}/readyz", timeout=TIMEOUT_SECONDS)
     except httpx.HTTPError:

@@ -45,6 +45,9 @@ class Lane(asyncio.Protocol):
         self._pending: deque[tuple[asyncio.Future[object] | None, float]] = deque()
         self._outgoing: list[bytes] = []
         self._is_ready = False
+        self._broken = asyncio.Event()
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._check_due = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self.breaks = 0
         self.on_ready: Callable[[], None] = lambda: None
@@ -52,15 +55,18 @@ class Lane(asyncio.Protocol):
     async def start(self) -> None:
         """Connect, and keep connecting in the background where that fails."""
         self._loop = asyncio.get_running_loop()
+        self._broken.set()
         with suppress(OSError, LaneDown, TimeoutError):
             await self._connect()
-        self._tasks = [asyncio.create_task(self._watch())]
+        self._tasks = [asyncio.create_task(self._reconnect_forever())]
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._break("stopped")
+        if self._check_timer is not None:
+            self._check_timer.cancel()
 
     @property
     def is_ready(self) -> bool:
@@ -92,6 +98,8 @@ class Lane(asyncio.Protocol):
         # Its stub knows only tuples of one element.
         self._outgoing.append(hiredis.pack_command(command))  # type: ignore[arg-type]
         self._pending.append((future, self._loop.time()))
+        if self._check_timer is None:
+            self._check_in(self._timeout_seconds)
 
     def _flush(self) -> None:
         data, self._outgoing = b"".join(self._outgoing), []
@@ -127,6 +135,7 @@ class Lane(asyncio.Protocol):
             self.breaks += 1
             log.warning("Redis lane broken: %s", why)
         self._is_ready = False
+        self._broken.set()
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
@@ -156,24 +165,34 @@ class Lane(asyncio.Protocol):
                 self._send(command, futures[-1])
             await asyncio.gather(*futures)
         self._is_ready = True
+        self._broken.clear()
         self.on_ready()
 
-    async def _watch(self) -> None:
-        """Every tick: break a lane whose oldest reply is late, rebuild a broken one."""
+    async def _reconnect_forever(self) -> None:
         while True:
-            if self._is_ready:
-                tick = self._timeout_seconds / 5
-                woken_at = self._loop.time() + tick
-                await asyncio.sleep(tick)
-                now = self._loop.time()
-                is_late = bool(self._pending) and self._pending[0][1] < now - self._timeout_seconds
-                # Where this process itself was too busy to wake in time, the reply may be waiting
-                # to be read: the next tick tells.
-                if is_late and now - woken_at < tick:
-                    self._break("no answer in time")
-                continue
+            await self._broken.wait()
             await asyncio.sleep(RECONNECT_SECONDS)
             try:
                 await self._connect()
             except (OSError, LaneDown, TimeoutError) as error:
                 self._break(str(error))
+
+    # --- late replies ---------------------------------------------------------------------------
+
+    def _check_in(self, seconds: float) -> None:
+        self._check_due = self._loop.time() + seconds
+        self._check_timer = self._loop.call_later(seconds, self._check)
+
+    def _check(self) -> None:
+        """Break a lane whose oldest reply is late. Nothing ticks while no reply is awaited."""
+        self._check_timer = None
+        if not self._pending:
+            return
+        now, tick = self._loop.time(), self._timeout_seconds / 5
+        left = self._pending[0][1] + self._timeout_seconds - now
+        # Where this process itself was too busy to look in time, the reply may be waiting to be
+        # read: the next look tells. Connecting has a bound of its own.
+        if left <= 0 and now - self._check_due < tick and self._is_ready:
+            self._break("no answer in time")
+        else:
+            self._check_in(max(left, tick))

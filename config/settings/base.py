@@ -106,6 +106,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
+        # No page waits for a cache that does not answer.
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
     }
 }
 # django-ratelimit only knows other Redis back ends by name; Django's own counts atomically too.
