@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
 from accounts import audit, keys
-from accounts.models import ApiKey, Project, User
+from accounts.models import ApiKey, Membership, Project, User
 
 NAME = "Playground"
 OPEN_FOR = timedelta(minutes=15)
@@ -60,13 +61,23 @@ def _may_renew(row: ApiKey, digest: str, now: datetime) -> bool:
     return row.is_live and row.digest == digest and now - row.created_at < RENEWED_FOR
 
 
-def close(user: User) -> int:
-    """Close the member's open playground keys; returns how many. What they stream is cut."""
-    mine = ApiKey.objects.filter(is_playground=True, created_by=user).live()
+def close(user_id: int, **where: int) -> int:
+    """Close the member's open playground keys, all or those `where`; returns how many. What they
+    stream is cut."""
+    mine = ApiKey.objects.filter(is_playground=True, created_by_id=user_id, **where).live()
     return mine.update(revoked_at=timezone.now())
 
 
 @receiver(user_logged_out)
 def _close_with_the_session(user: User | None, **_: object) -> None:
     if user is not None:
-        close(user)
+        close(user.pk)
+
+
+@receiver(post_delete, sender=Membership)
+@receiver(post_save, sender=Membership)
+def _close_with_the_role(instance: Membership, created: bool | None = None, **_: object) -> None:
+    """Who is no member any more, or may not send requests any more, has no open key left."""
+    is_gone = created is None  # nothing says so of a row that was deleted
+    if is_gone or not (created or instance.may_manage_keys):
+        close(instance.user_id, organization_id=instance.organization_id)

@@ -6,7 +6,7 @@ from django.contrib.sessions.backends.cache import SessionStore
 from django.utils import timezone
 
 from accounts import keys, playground
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Membership, Role
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +74,19 @@ def test_members_have_keys_of_their_own(cast, project) -> None:
     alices = playground.open_key(project, cast.alice, session)
     assert bobs.secret != alices.secret
     assert ApiKey.objects.live().count() == 2
+
+
+@pytest.mark.parametrize("how", ["removed", "viewer"])
+def test_who_may_no_longer_send_requests_has_no_open_key(cast, project, how) -> None:
+    playground.open_key(project, cast.bob, SessionStore())
+    kept = playground.open_key(project, cast.alice, SessionStore())
+    membership = Membership.objects.get(user=cast.bob)
+    if how == "removed":
+        membership.delete()
+    else:
+        membership.role = Role.VIEWER
+        membership.save()
+    assert ApiKey.objects.live().get() == kept.row
 
 
 def test_signing_out_closes_the_key(client, cast, project) -> None:
