@@ -10,9 +10,8 @@ from django.views.decorators.http import require_POST
 
 from accounts import current, users
 from accounts.models import ApiKey, User
-from billing.models import Plan
 from gateway.context import THEMES
-from gateway.pages import price_list
+from gateway.pages import landing
 
 _YEAR_SECONDS = 365 * 24 * 3600
 
@@ -20,7 +19,7 @@ _YEAR_SECONDS = 365 * 24 * 3600
 def home(request: HttpRequest) -> HttpResponse:
     """The landing page; people who are signed in go to their work."""
     if not request.user.is_authenticated:
-        return render(request, "gateway/landing.html", _catalog())
+        return render(request, "gateway/landing.html", landing.context())
     membership = current.membership(request)
     if membership is None:
         return redirect("organization_new")
@@ -66,14 +65,3 @@ def _remember(
             cookie, chosen, max_age=_YEAR_SECONDS, samesite="Lax", secure=request.is_secure()
         )
     return response
-
-
-def _catalog() -> dict[str, object]:
-    models = price_list.listings()
-    names = [one.name for one in models]
-    return {
-        "models": models,
-        "plans": Plan.objects.filter(is_public=True),
-        "example_model": price_list.example_model(names),
-        "stand_ins": [one.name for one in models if one.is_stand_in],
-    }
