@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # the probes are the worker's, with what they ask with
 
 log = logging.getLogger(__name__)
 
+# What the service itself is made of; without it nothing else works.
+CORE = ("api", "database", "valkey")
 MINUTES_KEPT = timedelta(days=2)
 DAYS = 90
 # Without a probe for so long nothing is claimed of a component.
@@ -166,6 +168,14 @@ def now_of(components: Collection[str], at: datetime | None = None) -> dict[str,
 def is_recent(at: datetime | None = None) -> bool:
     """Whether probes are being taken at all."""
     return ProbeMinute.objects.filter(minute__gte=(at or timezone.now()) - RECENT).exists()
+
+
+def core_state(at: datetime | None = None) -> State | None:
+    """The worst of the service's own components; None where one was not probed lately."""
+    latest = now_of(CORE, at)
+    if len(latest) < len(CORE):
+        return None
+    return max(State(row.state) for row in latest.values())
 
 
 def days_of(components: Collection[str], today: date | None = None) -> dict[str, list[Day]]:

@@ -22,7 +22,8 @@ from gateway import heartbeats
 from gateway.models import State
 from providers.models import Channel, Model
 
-TIMEOUT_SECONDS = 5.0
+# A worker waits so long for each, and does nothing else meanwhile.
+TIMEOUT_SECONDS = 3.0
 SLOW_MILLISECONDS = 2_000
 # A channel that failed so often in a row, in every process that tried it, is down.
 FAILURES_DOWN = 3
@@ -83,7 +84,14 @@ def _timed(component: str, ask: Callable[[], None]) -> Finding:
 
 
 def _ask_database() -> None:
-    connection.close_if_unusable_or_obsolete()
+    try:
+        _select()
+    except OperationalError:
+        connection.close()  # it may be from before a restart, and the server well
+        _select()
+
+
+def _select() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 

@@ -24,6 +24,7 @@ _QUERIES: dict[str, list[dict[str, str]]] = {
         for by, show in (("model", "spend"), ("project", "tokens"), ("key", "requests"))
         for period in _PERIODS
     ],
+    "models": [{"can": "reasoning", "sort": "speed"}],
     "requests": [{"q": "{request_id}"}, {"q": "nothing like an id"}, {"before": "{before}"}],
 }
 # What a route's arguments are where they differ from the sample's.
@@ -107,6 +108,7 @@ def sample(database_url: str) -> dict[str, str]:
             "before": first(f"SELECT id {mine} 5000"),
             "number": first("SELECT number FROM billing_invoice WHERE organization_id = 1"),
             "slug": "pro",
+            "name": first("SELECT name FROM providers_model ORDER BY position LIMIT 1"),
             "pk": first("SELECT id FROM accounts_apikey WHERE organization_id = 1"),
         }
 

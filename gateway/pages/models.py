@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import redis
 from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -61,7 +63,7 @@ def catalog(request: HttpRequest) -> HttpResponse:
     can, by, sort = (request.GET.get(name, "") for name in ("can", "by", "sort"))
     sort = sort if sort in SORTS else ""
     found = [one for one in models if _matches(one, query.casefold(), can, by)]
-    figures = _recent([one.name for one in models])
+    figures = recent([one.name for one in models])
     rows = [Row(one, figures.get(one.name, Figures())) for one in found]
     rows.sort(key=SORTS[sort][1])
     context = {
@@ -93,7 +95,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     days = measurements.daily(name, days=CHART_DAYS)
     context = {
         "model": found,
-        "figures": _recent([name]).get(name, Figures()),
+        "figures": recent([name]).get(name, Figures()),
         "charts": _charts(days),
         "measured": [(day, one) for day, one in reversed(days.items()) if one.requests],
         "example_model": name,
@@ -123,14 +125,18 @@ def _capabilities(models: list[Listing]) -> list[tuple[str, str | Promise]]:
     return ([(REASONING, _("Reasoning"))] if thinks else []) + listed
 
 
-def _recent(names: list[str]) -> dict[str, Figures]:
+def recent(names: list[str]) -> dict[str, Figures]:
+    """What was measured of each lately, as of at most a minute ago."""
     digest = hashlib.sha256("\0".join(sorted(names)).encode()).hexdigest()[:32]
     key = f"models-{CATALOG_DAYS}-{digest}"
-    found: dict[str, Figures] | None = cache.get(key)
-    if found is None:
-        found = measurements.recent(names, days=CATALOG_DAYS)
-        cache.set(key, found, _CACHED_SECONDS)
-    return found
+    with suppress(redis.RedisError):  # a cache that is away is no reason for no page
+        found: dict[str, Figures] | None = cache.get(key)
+        if found is not None:
+            return found
+    fresh = measurements.recent(names, days=CATALOG_DAYS)
+    with suppress(redis.RedisError):
+        cache.set(key, fresh, _CACHED_SECONDS)
+    return fresh
 
 
 def _charts(days: dict[Any, Figures]) -> list[tuple[str | Promise, sparks.Spark]]:

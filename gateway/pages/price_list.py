@@ -60,6 +60,11 @@ class Listing:
         return self.tariffs[1:]
 
     @property
+    def has_thinking_price(self) -> bool:
+        """Whether reasoning costs other than the answer's own tokens."""
+        return any(one.reasoning_output_nanos != one.output_nanos for one in self.tariffs)
+
+    @property
     def may_think(self) -> bool:
         return self.reasoning or Capability.THINKING in self.capabilities
 

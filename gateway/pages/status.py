@@ -1,10 +1,13 @@
 """/status: how the service is and was, from probes. What no probe has told is not claimed."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import redis
 from django.contrib.auth.models import AnonymousUser
+from django.core.cache import cache
 from django.db.utils import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -19,15 +22,17 @@ from gateway.history import Day
 from gateway.models import Incident, ProbeMinute, State
 from providers.models import Model, Provider
 
-_CORE: list[tuple[str, str | Promise]] = [
-    ("api", gettext_lazy("API gateway")),
-    ("database", gettext_lazy("Database")),
-    ("valkey", gettext_lazy("Rate limits (Valkey)")),
-]
+_CORE_NAMES: tuple[str | Promise, ...] = (
+    gettext_lazy("API gateway"),
+    gettext_lazy("Database"),
+    gettext_lazy("Rate limits (Valkey)"),
+)
 _WORDS = {State.UP: "up", State.DEGRADED: "degraded", State.DOWN: "down"}
 UNKNOWN = "unknown"
 # A list longer than this is for nobody to read.
 MODELS_MAX = 60
+_AWAY_KEY = "status-database-away"
+_AWAY_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +77,42 @@ class Report:
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    try:
-        report = _report()
+    report = _report_or_none()
+    if report is not None:
         return render(
             request, "gateway/status.html", {"report": report, "headline": _headline(report)}
         )
-    except OperationalError:
-        # Whoever is signed in cannot be looked up either.
-        request.user = AnonymousUser()
-        return render(request, "gateway/status_away.html", status=503)
+    # Whoever is signed in cannot be looked up either.
+    request.user = AnonymousUser()
+    return render(request, "gateway/status_away.html", status=503)
 
 
 @require_safe
 def document(request: HttpRequest) -> HttpResponse:
     """`/status.json`: the same for programs, from any origin."""
-    try:
-        answer = JsonResponse(_json(_report()))
-    except OperationalError:
+    report = _report_or_none()
+    if report is not None:
+        answer = JsonResponse(_json(report))
+    else:
         core = {"id": "database", "name": "Database", "status": "down"}
         answer = JsonResponse({"status": "down", "components": [core], "incidents": []}, status=503)
     answer["Access-Control-Allow-Origin"] = "*"
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def _report_or_none() -> Report | None:
+    """None while the database is away. Whoever finds that out waits for it; those who ask in the
+    next seconds are told at once."""
+    with suppress(redis.RedisError):
+        if cache.get(_AWAY_KEY):
+            return None
+    try:
+        return _report()
+    except OperationalError:
+        with suppress(redis.RedisError):
+            cache.set(_AWAY_KEY, True, _AWAY_SECONDS)
+        return None
 
 
 def _report() -> Report:
@@ -118,12 +137,16 @@ def _report() -> Report:
 
 def _components() -> list[tuple[str, str, str]]:
     """Group, key and name of each: what the service is made of now."""
-    core = [("core", key, str(name)) for key, name in _CORE]
+    names = zip(history.CORE, _CORE_NAMES, strict=True)
+    core = [("core", key, str(name)) for key, name in names]
     providers = Provider.objects.filter(channels__is_enabled=True, channels__model__is_enabled=True)
     models = Model.objects.filter(is_enabled=True)[:MODELS_MAX]
     return [
         *core,
-        *[("providers", f"provider:{one.slug}", one.name) for one in providers.distinct()],
+        *[
+            ("providers", f"provider:{one.slug}", one.name)
+            for one in providers.order_by("name").distinct()
+        ],
         *[("models", f"model:{one.name}", one.name) for one in models],
     ]
 

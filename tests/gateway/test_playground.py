@@ -53,7 +53,7 @@ def test_a_model_that_is_gone_is_said_to_be_and_another_is_chosen(client, cast) 
 def test_without_javascript_the_page_shows_the_call_as_code(client, cast) -> None:
     client.force_login(cast.bob)
     text = client.get("/playground").content.decode()
-    fallback = text[text.index("<noscript>") : text.index("</noscript>")]
+    fallback = text[text.index("data-without") : text.index("data-playground")]
     assert "needs JavaScript" in fallback
     assert "/v1/chat/completions" in fallback
 

@@ -219,4 +219,5 @@ for (const starter of root.querySelectorAll("[data-starter]")) {
 if (/Mac|iPhone|iPad/.test(navigator.platform)) root.querySelector("[data-modifier]").textContent = "⌘";
 enableSettings(root, form);
 root.hidden = false;
+document.querySelector("[data-without]").hidden = true;
 if (matchMedia("(min-width: 1081px)").matches) prompt.focus();
