@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import AddressListField, UsdField
@@ -125,7 +125,7 @@ class KeyChangeForm(LimitsForm):
         super().__init__(*args, models=offered, initial=_initial(key), **kwargs)
         self._key = key
         if key.expires_at:
-            stays = _now("As it is: %(at)s UTC") % {"at": f"{key.expires_at:%Y-%m-%d %H:%M}"}
+            stays = gettext("As it is: %(at)s UTC") % {"at": f"{key.expires_at:%Y-%m-%d %H:%M}"}
             self.fields["expires"].choices = [(_KEEP, stays), *_EXPIRIES]  # type: ignore[attr-defined]
 
     def _expires_at(self, data: dict[str, Any]) -> datetime | None:

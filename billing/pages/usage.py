@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import MemberRequest, member_required
@@ -158,7 +158,7 @@ def _chips(pk: int, filters: spending.Filters) -> list[tuple[str, str, str]]:
     out = []
     for name, value in filters.given().items():
         named = labels.of(pk, name, [value]).get(value) or (
-            value if name == "model" else _now("unknown")
+            value if name == "model" else gettext("unknown")
         )
         out.append((name, str(words[name]), str(named)))
     return out
