@@ -28,20 +28,25 @@ _COMPUTED = {"gateway/pages/reference.py": 1}
 _CONTEXT_END = "\x04"  # as .mo files have it
 
 
-def written() -> dict[str, str]:
-    """Message and translation, as the .po file has them."""
-    found: dict[str, str] = {}
-    context = message = ""
+def entries() -> Iterator[tuple[str, str, str]]:
+    """Message, its plural where it has one, and translation, as the .po file has them."""
+    context = message = plural = ""
     for kind, quoted in _ENTRY.findall((MESSAGES / "django.po").read_text(encoding="utf-8")):
         text = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', quoted))
         text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
         if kind == "msgctxt":
             context = text + _CONTEXT_END
         elif kind == "msgid":
-            context, message = "", context + text
-        elif kind.startswith("msgstr"):
-            found[message] = text
-    return found
+            context, message, plural = "", context + text, ""
+        elif kind == "msgid_plural":
+            plural = text
+        else:
+            yield message, plural, text
+
+
+def written() -> dict[str, str]:
+    """Each message's translation."""
+    return {message: translation for message, _plural, translation in entries()}
 
 
 def in_template(source: str) -> Iterator[str]:
@@ -147,10 +152,12 @@ def test_messages_are_found_however_they_are_marked():
 
 def test_every_message_has_a_translation_with_the_same_values():
     names = re.compile(r"%\(\w+\)s|%[ds]")
-    for message, translation in written().items():
+    for message, plural, translation in entries():
         assert translation, message
         if message:
-            assert sorted(names.findall(message)) == sorted(names.findall(translation)), message
+            # Chinese has one form for any number: it needs what the plural says.
+            said = sorted(names.findall(plural or message))
+            assert said == sorted(names.findall(translation)), message
 
 
 def test_the_compiled_messages_are_those_written():
