@@ -10,6 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, devices, letters, mail, sessions, users
 from accounts.models import User
@@ -28,8 +29,21 @@ _RECORDED = {
 }
 
 
+# allauth's words that people meet most, here because we translate them in our own voice.
+_ERRORS = {
+    "email_password_mismatch": _("The email address or the password is not right."),
+    "incorrect_code": _("Incorrect code."),
+    "incorrect_password": _("Incorrect password."),
+    "too_many_login_attempts": _("Too many failed attempts. Try again later."),
+    "rate_limited": _("Too many attempts. Try again later."),
+    "same_as_current": _("This is what it is already."),
+}
+
+
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Email sign-in. A new person's first page is the one that gets them to a request."""
+
+    error_messages = DefaultAccountAdapter.error_messages | _ERRORS
 
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
         return reverse("welcome")
