@@ -15,6 +15,7 @@ from accounts.models import (
     ApiKey,
     AuditEntry,
     AuditHead,
+    Invitation,
     Membership,
     Organization,
     OutgoingMail,
@@ -92,6 +93,21 @@ class MembershipAdmin(LargeAdmin):
     list_filter = ("role",)
     raw_id_fields = ("user", "organization")
     search_fields = ("user__email", "organization__name")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(LargeAdmin):
+    """Sent from the members page; here they can only be looked at and taken away."""
+
+    list_display = ("email", "organization", "role", "invited_by", "sent_at", "expires_at")
+    list_select_related = ("organization", "invited_by")
+    search_fields = ("=email", "organization__name")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Project)

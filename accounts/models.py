@@ -58,6 +58,8 @@ class Organization(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     # A suspended organization keeps its data and is refused at /v1 with 403.
     suspended_at = models.DateTimeField(null=True, blank=True)
+    # A deleted one is suspended too, and nobody's; its money and usage stay on the books.
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     members: "models.ManyToManyField[User, Membership]" = models.ManyToManyField(
         User, through="Membership", related_name="organizations"
     )
@@ -97,6 +99,34 @@ class Membership(models.Model):
         return self.role in {Role.OWNER, Role.ADMIN, Role.DEVELOPER}
 
 
+class Invitation(models.Model):
+    """An open invitation: the row goes when it is accepted or revoked. The token in the mail is
+    nowhere but in the mail; here is its digest."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="invitations"
+    )
+    email = models.EmailField()
+    role = models.CharField(max_length=12, choices=Role, default=Role.DEVELOPER)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint("organization", Lower("email"), name="invitation_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.organization} as {self.role}"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
+
 class Project(models.Model):
     """A named slice of an organization; every API key belongs to one."""
 
@@ -105,6 +135,10 @@ class Project(models.Model):
     )
     name = models.CharField(max_length=100)
     created_at = models.DateTimeField(default=timezone.now)
+    # What all its keys together may spend in a UTC month; null means the balance alone.
+    budget_month_nanos = models.BigIntegerField(null=True, blank=True)
+    # An archived project has no live key and is offered nowhere; what it used stays.
+    archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [

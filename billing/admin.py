@@ -28,6 +28,7 @@ from billing.models import (
     PaymentEvent,
     PaymentOrder,
     Plan,
+    ProjectBudget,
     RedeemCode,
     RollupWatermark,
     SpendAlert,
@@ -121,7 +122,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
 @admin.register(
     AccountDelta, Archive, ArchivedAccount, ArchivedUsage, IdempotencyKey, KeyBudget,
-    RollupWatermark, StreamProgress, Sweep,
+    ProjectBudget, RollupWatermark, StreamProgress, Sweep,
 )  # fmt: skip
 class MachineryAdmin(ReadOnlyAdmin):
     list_display = ("__str__",)

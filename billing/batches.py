@@ -25,10 +25,21 @@ class Authorization(msgspec.Struct, frozen=True):
     api_key_id: int
     cap_day_nanos: int | None = None
     cap_month_nanos: int | None = None
+    project_id: int = 0
+    cap_project_month_nanos: int | None = None
+
+    @property
+    def is_key_capped(self) -> bool:
+        return self.cap_day_nanos is not None or self.cap_month_nanos is not None
+
+    @property
+    def is_project_capped(self) -> bool:
+        return self.cap_project_month_nanos is not None
 
     @property
     def is_capped(self) -> bool:
-        return self.cap_day_nanos is not None or self.cap_month_nanos is not None
+        """Whether it counts against more than the wallet, and so cannot ride in a plain batch."""
+        return self.is_key_capped or self.is_project_capped
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -38,8 +49,9 @@ class Hold(msgspec.Struct, frozen=True):
     wallet_id: int
     amount_nanos: int
     api_key_id: int
-    is_capped: bool
+    is_capped: bool  # counted in the key's budget
     held_at: datetime
+    is_project_capped: bool = False  # counted in the project's
 
 
 class UsageFacts(msgspec.Struct, frozen=True):
@@ -79,11 +91,12 @@ class Capture(msgspec.Struct, frozen=True):
     held_nanos: int
     is_capped: bool
     held_at: datetime
+    is_project_capped: bool = False
 
     @property
     def needs_care(self) -> bool:
         """Whether it moves more than its own hold, and so cannot ride in a plain batch."""
-        return self.is_capped or self.facts.charge_nanos > self.held_nanos
+        return self.is_capped or self.is_project_capped or self.facts.charge_nanos > self.held_nanos
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """The ledger's slow path: one item in one transaction, with everything that can be special.
 
-Used where a batch does not do: a wallet that cannot pay for its whole batch, keys with a spend
-cap, charges above their hold, and captures that come back (replays, or after their hold expired).
+Used where a batch does not do: a wallet that cannot pay for its whole batch, keys and projects
+with a cap, charges above their hold, and captures that come back (replays, or after their hold
+expired).
 """
 
 import logging
@@ -13,7 +14,7 @@ import psycopg
 
 from billing import batches, ids, statements
 from billing.batches import Authorization, Capture, Hold
-from billing.ledger import BudgetExceeded, InsufficientFunds
+from billing.ledger import BudgetExceeded, InsufficientFunds, ProjectBudgetExceeded
 
 log = logging.getLogger(__name__)
 
@@ -26,27 +27,42 @@ async def authorize(
 ) -> Hold:
     """Hold as much of `amount_nanos` as wallet and caps allow, at least `minimum_nanos`.
 
-    Raises `InsufficientFunds` or `BudgetExceeded`.
+    Raises `InsufficientFunds`, `BudgetExceeded` or `ProjectBudgetExceeded`.
     """
     async with connection.transaction():
-        # The wallet before the budget, as a capture locks them: two gateways never deadlock.
+        # The wallet before the budgets, as a capture locks them: two gateways never deadlock.
         available = await _scalar(connection, statements.AVAILABLE, {"wallet": item.wallet_id})
-        budget = await _budget_left(connection, item) if item.is_capped else None
         amount = min(item.amount_nanos, available)
         if amount < item.minimum_nanos:
             raise InsufficientFunds(item.minimum_nanos, available)
-        if budget is not None:
-            amount = min(amount, budget)
+        if item.is_key_capped:
+            left = await _key_budget_left(connection, item)
+            amount = min(amount, left)
             if amount < item.minimum_nanos:
-                raise BudgetExceeded(item.minimum_nanos, max(budget, 0))
+                raise BudgetExceeded(item.minimum_nanos, max(left, 0))
+        if item.is_project_capped:
+            left = await _project_budget_left(connection, item)
+            amount = min(amount, left)
+            if amount < item.minimum_nanos:
+                raise ProjectBudgetExceeded(item.minimum_nanos, max(left, 0))
         held = Authorization(item.id, item.wallet_id, amount, amount, item.api_key_id)
         await connection.execute(
             statements.AUTHORIZE, batches.authorize_parameters([held], revenue_id, hold_seconds)
         )
         now = datetime.now(UTC)
-        if item.is_capped:
-            await _spend_budget(connection, item.api_key_id, amount, now)
-    return Hold(item.id, item.wallet_id, amount, item.api_key_id, item.is_capped, now)
+        if item.is_key_capped:
+            await _spend_key_budget(connection, item.api_key_id, amount, now)
+        if item.is_project_capped:
+            await _spend_project_budget(connection, item.project_id, amount, now)
+    return Hold(
+        item.id,
+        item.wallet_id,
+        amount,
+        item.api_key_id,
+        item.is_key_capped,
+        now,
+        item.is_project_capped,
+    )
 
 
 async def capture(connection: Connection, item: Capture) -> None:
@@ -62,8 +78,11 @@ async def capture(connection: Connection, item: Capture) -> None:
         paid = min(facts.charge_nanos, held_nanos)
         if facts.charge_nanos > held_nanos:
             paid += await _settle_excess(connection, item, facts.charge_nanos - held_nanos)
+        change = paid - held_nanos
         if item.is_capped:
-            await _spend_budget(connection, facts.api_key_id, paid - held_nanos, item.held_at)
+            await _spend_key_budget(connection, facts.api_key_id, change, item.held_at)
+        if item.is_project_capped:
+            await _spend_project_budget(connection, facts.project_id, change, item.held_at)
 
 
 async def replay(connection: Connection, items: Sequence[Capture]) -> bool:
@@ -125,7 +144,7 @@ async def _book_loss(connection: Connection, transfer_id: Any, amount: int, key_
     )
 
 
-async def _budget_left(connection: Connection, item: Authorization) -> int:
+async def _key_budget_left(connection: Connection, item: Authorization) -> int:
     cursor = await connection.execute(
         statements.BUDGET_LEFT,
         {
@@ -139,9 +158,28 @@ async def _budget_left(connection: Connection, item: Authorization) -> int:
     return int(min(row))
 
 
-async def _spend_budget(connection: Connection, key_id: int, amount: int, since: datetime) -> None:
+async def _project_budget_left(connection: Connection, item: Authorization) -> int:
+    return await _scalar(
+        connection,
+        statements.PROJECT_BUDGET_LEFT,
+        {"project": item.project_id, "month_cap": item.cap_project_month_nanos},
+    )
+
+
+async def _spend_key_budget(
+    connection: Connection, key_id: int, amount: int, since: datetime
+) -> None:
     await connection.execute(
         statements.SPEND_BUDGET, {"key": key_id, "amount": amount, "since": since}
+    )
+
+
+async def _spend_project_budget(
+    connection: Connection, project_id: int, amount: int, since: datetime
+) -> None:
+    await connection.execute(
+        statements.SPEND_PROJECT_BUDGET,
+        {"project": project_id, "amount": amount, "since": since},
     )
 
 

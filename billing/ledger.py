@@ -42,6 +42,10 @@ class BudgetExceeded(InsufficientFunds):
     """The wallet could pay, but the key's own spend cap does not allow it."""
 
 
+class ProjectBudgetExceeded(BudgetExceeded):
+    """The wallet and the key could pay, but the project's budget does not allow it."""
+
+
 class AlreadyArchived(Exception):
     """The idempotency key was used in a month whose transfers are archived. Nothing has moved."""
 
@@ -231,6 +235,8 @@ def expire_due(limit: int = 500, until: datetime | None = None) -> int:
             if key_id is not None:
                 change = {"key": key_id, "amount": charged - held, "since": created_at}
                 cursor.execute(statements.SPEND_BUDGET, change)
+                change["project"] = record["project_id"]
+                cursor.execute(statements.SPEND_PROJECT_BUDGET, change)
         cursor.execute(
             "DELETE FROM billing_streamprogress WHERE saved_at < now() - interval '2 minutes'"
             " AND NOT EXISTS (SELECT FROM billing_transfer t"

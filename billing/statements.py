@@ -282,6 +282,22 @@ RETURNING coalesce(%(day_cap)s::bigint - day_nanos, 9223372036854775807),
           coalesce(%(month_cap)s::bigint - month_nanos, 9223372036854775807)
 """
 
+# The same for a project with a budget, locked after the key's.
+PROJECT_BUDGET_LEFT = """
+INSERT INTO billing_projectbudget AS b (project_id, month, month_nanos)
+VALUES (%(project)s, date_trunc('month', now() AT TIME ZONE 'UTC')::date, 0)
+ON CONFLICT (project_id) DO UPDATE
+SET month_nanos = CASE WHEN b.month = excluded.month THEN b.month_nanos ELSE 0 END,
+    month = excluded.month
+RETURNING %(month_cap)s::bigint - month_nanos
+"""
+
+SPEND_PROJECT_BUDGET = """
+UPDATE billing_projectbudget SET month_nanos = month_nanos + %(amount)s
+WHERE project_id = %(project)s
+  AND month = date_trunc('month', %(since)s AT TIME ZONE 'UTC')::date
+"""
+
 # `since` is when the hold was made: what was booked in another day or month is not given back.
 SPEND_BUDGET = """
 UPDATE billing_keybudget SET

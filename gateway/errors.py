@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from billing.ledger import BudgetExceeded, InsufficientFunds, LedgerUnavailable
+from billing.ledger import (
+    BudgetExceeded,
+    InsufficientFunds,
+    LedgerUnavailable,
+    ProjectBudgetExceeded,
+)
 from billing.money import format_usd
 from gateway.replies import Reply
 from providers.catalog import ModelNotFound
@@ -214,6 +219,12 @@ def describe(error: BaseException) -> ApiError:
 
 def _shortfall(error: Shortfall) -> ApiError:
     tokens = max(error.affordable_tokens, 0)
+    if isinstance(error.cause, ProjectBudgetExceeded):
+        message = (
+            f"The budget of this key's project leaves ${format_usd(error.cause.available_nanos)}"
+            f" this month: enough for {tokens:,} output tokens of this request."
+        )
+        return ApiError(402, "insufficient_quota", message, None, "project_budget_reached")
     if isinstance(error.cause, BudgetExceeded):
         message = (
             f"This key's spend cap leaves ${format_usd(error.cause.available_nanos)}:"

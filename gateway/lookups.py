@@ -18,10 +18,11 @@ _QUERY = """
 SELECT k.id AS api_key_id, k.digest, k.organization_id, k.project_id, k.allowed_models,
     k.allowed_addresses, k.requests_per_minute AS key_rpm, k.tokens_per_minute AS key_tpm,
     k.spend_cap_day_nanos, k.spend_cap_month_nanos, k.expires_at, k.revoked_at,
-    o.suspended_at, w.id AS wallet_id, p.requests_per_minute, p.tokens_per_minute,
-    p.body_bytes_max, coalesce(s.markup_ppm, p.markup_ppm) AS markup_ppm
+    j.budget_month_nanos, o.suspended_at, w.id AS wallet_id, p.requests_per_minute,
+    p.tokens_per_minute, p.body_bytes_max, coalesce(s.markup_ppm, p.markup_ppm) AS markup_ppm
 FROM accounts_apikey k
 JOIN accounts_organization o ON o.id = k.organization_id
+JOIN accounts_project j ON j.id = k.project_id
 JOIN billing_account w ON w.organization_id = o.id
 JOIN billing_subscription s ON s.organization_id = o.id
 JOIN billing_plan p ON p.id = s.plan_id

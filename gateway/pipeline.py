@@ -132,6 +132,8 @@ async def _authorize(
                 api_key_id=principal.api_key_id,
                 cap_day_nanos=principal.cap_day_nanos,
                 cap_month_nanos=principal.cap_month_nanos,
+                project_id=principal.project_id,
+                cap_project_month_nanos=principal.cap_project_month_nanos,
             )
         )
     except InsufficientFunds as error:

@@ -55,13 +55,10 @@ class Principal:
     allowed_networks: tuple[Network, ...]
     cap_day_nanos: int | None
     cap_month_nanos: int | None
+    cap_project_month_nanos: int | None
     expires_at: datetime | None
     revoked_at: datetime | None
     is_suspended: bool
-
-    @property
-    def is_capped(self) -> bool:
-        return self.cap_day_nanos is not None or self.cap_month_nanos is not None
 
     @property
     def is_usable(self) -> bool:
@@ -246,6 +243,7 @@ def _principal(row: dict[str, Any]) -> Principal:
         ),
         cap_day_nanos=row["spend_cap_day_nanos"],
         cap_month_nanos=row["spend_cap_month_nanos"],
+        cap_project_month_nanos=row["budget_month_nanos"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         is_suspended=row["suspended_at"] is not None,

@@ -104,7 +104,14 @@ def facts_of(
 
 def capture_of(exchange: Exchange, facts: UsageFacts) -> Capture:
     hold = exchange.hold
-    return Capture(facts, hold.wallet_id, hold.amount_nanos, hold.is_capped, hold.held_at)
+    return Capture(
+        facts,
+        hold.wallet_id,
+        hold.amount_nanos,
+        hold.is_capped,
+        hold.held_at,
+        hold.is_project_capped,
+    )
 
 
 def progress_of(exchange: Exchange) -> UsageFacts | None:

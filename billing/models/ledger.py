@@ -226,3 +226,14 @@ class KeyBudget(models.Model):
 
     def __str__(self) -> str:
         return f"key {self.api_key_id}: {self.day_nanos} today"
+
+
+class ProjectBudget(models.Model):
+    """What a project with a budget has spent or holds in the current UTC month."""
+
+    project_id = models.BigIntegerField(primary_key=True)
+    month = models.DateField()
+    month_nanos = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"project {self.project_id}: {self.month_nanos} this month"

@@ -64,7 +64,14 @@ def capture_of(hold: Hold, organization: Organization, charge: int) -> Capture:
         0, 0, 0, 0, 0, charge, "completed", False, False, 200, 'a "quoted" \\ text', 1, None, 5,
         datetime.now(UTC),
     )  # fmt: skip
-    return Capture(facts, hold.wallet_id, hold.amount_nanos, hold.is_capped, hold.held_at)
+    return Capture(
+        facts,
+        hold.wallet_id,
+        hold.amount_nanos,
+        hold.is_capped,
+        hold.held_at,
+        hold.is_project_capped,
+    )
 
 
 async def state_of(request_id: uuid.UUID) -> tuple[str, int]:

@@ -131,7 +131,7 @@ class Scene:
         request = GatewayRequest(scope, caller.receive, caller.send, self.services)
         principal = Principal(
             1, 1, 1, "d", 1, Limits(1, None, 1_000_000), 1_000_000, 1 << 20, frozenset(), (), None,
-            None, None, None, False,
+            None, None, None, None, False,
         )  # fmt: skip
         await self.upstream.start()
         try:

@@ -48,7 +48,7 @@ def _start(services: Any) -> Any:
     )
     principal: Any = SimpleNamespace(
         limits=None, organization_id=1, wallet_id=1, api_key_id=1, cap_day_nanos=None,
-        cap_month_nanos=None,
+        cap_month_nanos=None, project_id=1, cap_project_month_nanos=None,
     )  # fmt: skip
     quote = pipeline.Quote(ceiling, 10, 10, 1)  # type: ignore[arg-type]
     return pipeline._start(request, principal, payload.parse(body), quote, services)
