@@ -1,12 +1,13 @@
 """Who may see and do what on a page: signed in, a member, in a role."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts import current
@@ -16,6 +17,9 @@ P = ParamSpec("P")
 
 KEY_ROLES = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER})
 BILLING_ROLES = frozenset({Role.OWNER, Role.ADMIN, Role.BILLING})
+# Members, invitations, projects, the organization's name, and who may read the audit log.
+ADMIN_ROLES = frozenset({Role.OWNER, Role.ADMIN})
+OWNER_ROLES = frozenset({Role.OWNER})
 
 
 class MemberRequest(HttpRequest):
@@ -49,3 +53,12 @@ def require(membership: Membership, roles: Collection[str]) -> None:
     """Raises PermissionDenied (a 403 page) unless the member has one of `roles`."""
     if membership.role not in roles:
         raise PermissionDenied
+
+
+@contextmanager
+def gone_is_404() -> Iterator[None]:
+    """What a verb no longer finds went away after the page had found it: a 404."""
+    try:
+        yield
+    except ObjectDoesNotExist:
+        raise Http404 from None

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts import organizations
+from accounts import invitations, organizations
 from accounts.models import User
 
 _NANOS = 10**9
@@ -29,7 +29,11 @@ class SignupForm(forms.Form):
     field_order = ("email", "password1", "organization")
 
     def signup(self, request: HttpRequest, user: User) -> None:
-        """Called by allauth once the user is saved."""
+        """Called by allauth once the user is saved. The invited join another's organization."""
+        if invitations.is_expected(request, user.email):
+            return
+        # Another address than the invited one has to be confirmed like anybody's.
+        invitations.forget(request)
         organizations.create(self.cleaned_data["organization"].strip() or _name_for(user), user)
 
 

@@ -112,7 +112,7 @@ class KeyForm(LimitsForm):
 
     def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        projects = organization.projects.order_by("pk")
+        projects = organization.projects.filter(archived_at=None).order_by("pk")
         self.fields["project"].queryset = projects  # type: ignore[attr-defined]
 
 

@@ -2,7 +2,7 @@ from django.urls import path, re_path
 from django.views.generic.base import RedirectView
 
 from accounts import views
-from accounts.pages import entrance, settings
+from accounts.pages import audit_log, entrance, invitation, members, organization, settings
 
 # allauth's pages by allauth's names, each where a person would look for it.
 _entrance = [
@@ -61,4 +61,19 @@ urlpatterns = [
     *_settings,
     path("organizations/switch", views.switch_organization, name="organization_switch"),
     path("organizations/new", views.new_organization, name="organization_new"),
+    path("settings", organization.settings, name="settings"),
+    path("settings/leave", organization.leave, name="organization_leave"),
+    path("settings/owner", organization.hand_over, name="organization_hand_over"),
+    path("settings/members", members.member_list, name="members"),
+    path("settings/members/invite", members.invite, name="member_invite"),
+    path("settings/members/<int:pk>", members.member, name="member"),
+    path("settings/members/<int:pk>/remove", members.member_remove, name="member_remove"),
+    path(
+        "settings/invitations/<int:pk>/resend", members.invitation_resend, name="invitation_resend"
+    ),
+    path(
+        "settings/invitations/<int:pk>/revoke", members.invitation_revoke, name="invitation_revoke"
+    ),
+    path("settings/audit-log", audit_log.audit_log, name="audit_log"),
+    path("invitations/<str:token>", invitation.invitation, name="invitation"),
 ]

@@ -1,5 +1,7 @@
 from django.urls import path
 
+from billing.pages import projects
+from billing.pages.closing import organization_delete
 from billing.pages.details import details
 from billing.pages.exports import requests_csv, usage_csv
 from billing.pages.invoices import invoice, invoices
@@ -42,4 +44,10 @@ urlpatterns = [
     path("billing/invoices", invoices, name="invoices"),
     path("billing/invoices/<int:number>", invoice, name="invoice"),
     path("webhooks/<slug:provider>", webhook, name="webhook"),
+    path("settings/projects", projects.project_list, name="projects"),
+    path("settings/projects/new", projects.project_new, name="project_new"),
+    path("settings/projects/<int:pk>", projects.project, name="project"),
+    path("settings/projects/<int:pk>/archive", projects.project_archive, name="project_archive"),
+    path("settings/projects/<int:pk>/restore", projects.project_restore, name="project_restore"),
+    path("settings/delete", organization_delete, name="organization_delete"),
 ]

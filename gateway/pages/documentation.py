@@ -18,7 +18,8 @@ from gateway.pages import markdown
 FOLDER = Path(settings.BASE_DIR) / "docs" / "pages"
 FALLBACK = "en"
 SECTIONS = (
-    (_("Start"), ("introduction", "authentication", "sdks", "integrations")),
+    (_("Start"), ("introduction", "authentication", "sdks", "integrations",
+                  "organizations")),
     (_("API"), ("chat-completions", "streaming", "models", "errors", "rate-limits", "images",
                 "api-reference")),
     (_("Money"), ("billing",)),

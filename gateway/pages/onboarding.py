@@ -60,7 +60,7 @@ def _first_key(membership: Membership) -> keys.NewKey | None:
         organization = Organization.objects.select_for_update().get(pk=membership.organization_id)
         if ApiKey.objects.lasting().filter(organization=organization).exists():
             return None
-        project = organization.projects.order_by("pk").first()
+        project = organization.projects.filter(archived_at=None).order_by("pk").first()
         if project is None:
             return None
         # The page in front of them says it: no mail.

@@ -71,7 +71,8 @@ def turn(request: MemberRequest, request_id: str) -> HttpResponse:
 
 
 def _projects(request: MemberRequest) -> Any:
-    return Project.objects.filter(organization_id=request.membership.organization_id)
+    mine = Project.objects.filter(organization_id=request.membership.organization_id)
+    return mine.filter(archived_at=None)
 
 
 def _number(text: str) -> int:
