@@ -11,9 +11,9 @@ from factory.declarations import LazyFunction, Sequence, SubFactory
 from factory.django import DjangoModelFactory
 from factory.helpers import post_generation
 
-from accounts import keys, organizations
-from accounts.models import ApiKey, Membership, Organization, Role, User
-from billing import ids, ledger, pricing, receipts
+from accounts import invitations, keys, members, organizations, projects
+from accounts.models import ApiKey, Invitation, Membership, Organization, Role, User
+from billing import ids, ledger, pricing, project_budgets, receipts
 from billing.models import (
     Account,
     Invoice,
@@ -127,6 +127,31 @@ def cast() -> Cast:
     ):
         MembershipFactory.create(organization=organization, user=people[name], role=role)
     return Cast(**people, organization=organization, outside=outside)
+
+
+def team(organization: Organization, mark: str) -> dict[str, int]:
+    """Members, an invitation and projects with budgets, for looking at; ids of one of each."""
+    owner = organization.memberships.get(role=Role.OWNER)
+    made = {}
+    for name, role in (("bob", Role.DEVELOPER), ("bella", Role.BILLING), ("victor", Role.VIEWER)):
+        user = UserFactory.create(email=f"{name}-{mark}@example.com")
+        made[name] = MembershipFactory.create(organization=organization, user=user, role=role)
+    key(organization, "Notebook", created_by=made["bob"].user)
+    invitations.invite(f"dora-{mark}@example.com", Role.DEVELOPER, by=owner)
+    members.change_role(made["victor"], Role.ADMIN, by=owner)
+    chatbot = projects.create(organization, "Chatbot")
+    project_budgets.set_budget(organization.projects.earliest("pk"), 80 * USD)
+    project_budgets.set_budget(chatbot, 25 * USD)
+    Invitation.objects.update_or_create(
+        digest=keys.digest("picture"),
+        defaults={
+            "organization": organization,
+            "email": f"picture-{mark}@example.com",
+            "invited_by": owner.user,
+            "expires_at": timezone.now() + timedelta(days=5),
+        },
+    )
+    return {"member": made["bob"].pk, "project": chatbot.pk}
 
 
 def key(organization: Organization, name: str = "Backend", **options: Any) -> keys.NewKey:

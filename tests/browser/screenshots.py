@@ -120,6 +120,19 @@ PAGES = [
     Page("billing-details", "/billing/details", "busy"),
     Page("plan", "/billing/plans/pro", "busy"),
     Page("invoice", "/billing/invoices/{invoice}", "busy"),
+    Page("settings", "/settings", "busy"),
+    Page("settings-members", "/settings/members", "busy"),
+    Page("settings-members-new", "/settings/members", "new"),
+    Page("settings-member", "/settings/members/{member}", "busy"),
+    Page("settings-remove", "/settings/members/{member}/remove", "busy"),
+    Page("settings-projects", "/settings/projects", "busy"),
+    Page("settings-project", "/settings/projects/{project}", "busy"),
+    Page("settings-archive", "/settings/projects/{project}/archive", "busy"),
+    Page("settings-log", "/settings/audit-log", "busy"),
+    Page("settings-owner", "/settings/owner", "busy"),
+    Page("settings-leave", "/settings/leave", "busy"),
+    Page("settings-delete", "/settings/delete", "busy"),
+    Page("settings-invitation", "/invitations/picture"),
     Page("account", "/account", "busy"),
     Page("account-email", "/account/email", "busy"),
     Page("account-password", "/account/password", "busy"),
@@ -174,12 +187,14 @@ def prepare() -> dict[str, Any]:
     factories.month_of_use(organization)
     fresh = factories.UserFactory.create(email=f"new-{mark}@example.com")
     factories.OrganizationFactory.create(name="New Venture", owner=fresh)
+    people = factories.team(organization, mark)
     mine = UsageRecord.objects.filter(organization_id=organization.pk, status=200)
     latest = mine.order_by("-id")[2]
     return {
         "busy": busy.email,
         "new": fresh.email,
         "password": factories.PASSWORD,
+        **people,
         "key": organization.api_keys.order_by("pk")[0].pk,
         "request": f"req_{latest.pk.hex}",
         "invoice": Invoice.objects.get(organization=organization).number,

@@ -23,7 +23,9 @@ PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/usage
            "/billing/payment", "/billing/limits", "/billing/invoices", "/billing/plans",
            "/billing/details", "/billing/plans/pro", "/account", "/account/email",
            "/account/password", "/account/two-factor", "/account/sessions", "/account/data",
-           "/account/confirm"]  # fmt: skip
+           "/account/confirm", "/settings", "/settings/members", "/settings/projects",
+           "/settings/projects/new", "/settings/audit-log", "/settings/owner", "/settings/leave",
+           "/settings/delete"]  # fmt: skip
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 

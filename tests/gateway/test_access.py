@@ -11,6 +11,7 @@ A route without a line fails, and a wrong line is printed as it would be right.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from http.cookies import SimpleCookie
 from typing import Any
@@ -21,7 +22,8 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Membership, Role, User
+from accounts import keys, projects
+from accounts.models import Invitation, Membership, Role, User
 from billing.models import Invoice, OrderState, PaymentOrder, SpendAlert
 from providers import seed
 from tests import factories
@@ -67,6 +69,22 @@ admin:logout                         302 302 302 302 302 302 302
 admin:*                              in  in  in  in  in  in  in
 organization_switch                  405 405 405 405 405 405 405 | 302 302 302 302 302 404 in
 organization_new                     302 302 302 302 302 302 in
+settings                             200 200 200 200 200 200 in  | 302 302 403 403 403 302 in
+organization_leave                   200 200 200 200 200 200 in  | 302 302 302 302 302 302 in
+organization_hand_over               200 403 403 403 403 200 in  | 302 403 403 403 403 422 in
+organization_delete                  200 403 403 403 403 200 in  | 302 403 403 403 403 422 in
+members                              200 200 200 200 200 200 in
+member_invite                        405 405 405 405 405 405 405 | 302 302 403 403 403 302 in
+member                               200 200 403 403 403 404 in  | 302 302 403 403 403 404 in
+member_remove                        200 200 403 403 403 404 in  | 302 302 403 403 403 404 in
+invitation_*                         405 405 405 405 405 405 405 | 302 302 403 403 403 404 in
+invitation                           200 200 200 200 200 200 200 | 403 403 403 403 403 403 in
+projects                             200 200 200 200 200 200 in
+project_new                          200 200 403 403 403 200 in  | 302 302 403 403 403 302 in
+project_restore                      405 405 405 405 405 405 405 | 302 302 403 403 403 404 in
+project_archive                      200 200 403 403 403 404 in  | 302 302 403 403 403 404 in
+project                              200 200 403 403 403 404 in  | 302 302 403 403 403 404 in
+audit_log                            200 200 403 403 403 200 in
 overview                             200 200 200 200 200 200 in
 usage                                200 200 200 200 200 200 in
 usage_csv                            200 200 200 200 200 200 in  | 405 405 405 405 405 405 405
@@ -177,6 +195,11 @@ class World:
             organization=self.organization, reference="TT-TEST-0001", provider="bank",
             amount_minor=2_500, state=OrderState.CANCELED,
         )  # fmt: skip
+        self.invitation = Invitation.objects.create(
+            organization=self.organization, email="invited@example.com",
+            digest=keys.digest("token"), expires_at=timezone.now() + timedelta(days=1),
+        )  # fmt: skip
+        self.project = projects.create(self.organization, "Second")
         cast = self.cast
         self.cookies = {
             person: _sign_in(user)
@@ -190,22 +213,40 @@ class World:
     def values(self, name: str) -> dict[str, object]:
         """What stands in a route's address, by the name of its parameter."""
         return {
-            "pk": self.alert.pk if name == "alert_remove" else self.key.pk,
+            "pk": self._pk(name),
             "reference": self.order.reference,
+            "token": "token",
             "request_id": f"req_{self.record.pk.hex}",
             "number": self.invoice.number,
             "name": "qwen-plus",
             "slug": "introduction" if name.startswith("docs") else "pro",
         }
 
+    def _pk(self, name: str) -> int:
+        """Of whatever the routes of this family are about."""
+        family = name.partition("_")[0]
+        return {
+            "member": self.cast.organization.memberships.get(user=self.cast.bob).pk,
+            "invitation": self.invitation.pk,
+            "project": self.project.pk,
+            "alert": self.alert.pk,
+        }.get(family, self.key.pk)
+
     def form(self, name: str) -> dict[str, object]:
         """What is posted to a route, so that it goes through for those who may."""
-        project = self.organization.projects.get()
+        project = self.organization.projects.order_by("pk")[0]
         forms: dict[str, dict[str, object]] = {
             "key_new": {"name": "Another", "project": project.pk},
             "key_change": {"name": "Renamed"},
             "key_rotate": {"overlap": "24"},
             "playground_key": {"project": project.pk},
+            "settings": {"name": "Another name"},
+            "organization_hand_over": {"member": self._pk("member")},
+            "organization_delete": {"name": self.organization.name, "leaves_balance": "on"},
+            "member_invite": {"email": "new@example.com", "role": "viewer"},
+            "member": {"role": "viewer"},
+            "project_new": {"name": "Another"},
+            "project": {"name": "Another"},
             "organization_switch": {"organization": self.organization.pk},
         }
         return forms.get(name, {})

@@ -77,6 +77,7 @@ class Other:
             "request_id": [f"req_{record.pk.hex}", str(record.pk)],
             "number": [str(invoice.number)],
             "slug": ["pro"],
+            "token": ["others"],
             "object_id": [str(self.organization.pk)],
         }
 

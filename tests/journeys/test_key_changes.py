@@ -131,6 +131,40 @@ def test_a_key_stops_at_its_spend_cap_while_the_wallet_is_full(
     assert lab.books.charged(request_id(small)) == price("qwen-plus", PROMPT_TOKENS, 3)
 
 
+def test_all_keys_of_a_project_stop_at_its_budget_and_go_on_with_a_larger_one(
+    lab: Laboratory,
+) -> None:
+    member = lab.sign_up("frank@example.com", "Budget Ltd")
+    callers = [lab.caller(member.first_key), lab.caller(member.make_key("second"))]
+    organization = lab.books.organization("Budget Ltd")
+    (project,) = lab.books.rows(
+        "SELECT id FROM accounts_project WHERE organization_id = %(id)s", id=organization
+    )
+    path = f"/settings/projects/{project['id']}"
+    assert callers[0].ask().status_code == 200
+    assert member.submit(path, name="Default", budget_month_nanos="0.000001").status_code == 200
+    for caller in callers:
+        error = _refused(caller, 402).json()["error"]
+        assert (error["type"], error["code"]) == ("insufficient_quota", "project_budget_reached")
+        assert "leaves $0.000001 this month" in error["message"]
+    assert member.submit(path, name="Default", budget_month_nanos="1").status_code == 200
+    answer = _refused(callers[1], 200)
+    charge = lab.books.charged(request_id(answer))
+    (budget,) = lab.books.rows(
+        "SELECT month_nanos FROM billing_projectbudget WHERE project_id = %(id)s", id=project["id"]
+    )
+    assert budget["month_nanos"] == charge > 0
+
+
+def test_a_deleted_organizations_keys_are_refused_within_a_second(lab: Laboratory) -> None:
+    member = lab.sign_up("grace@example.com", "Short Lived Ltd")
+    caller = lab.caller(member.first_key)
+    assert caller.ask().status_code == 200
+    answer = member.submit("/settings/delete", name="Short Lived Ltd", leaves_balance="on")
+    assert "Short Lived Ltd is deleted" in answer.text
+    assert _refused(caller, 401).json()["error"]["code"] == "invalid_api_key"
+
+
 def test_the_ledger_is_proven_after_all_of_it(lab: Laboratory, alice: Member) -> None:
     lab.prove()
 
