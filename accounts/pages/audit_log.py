@@ -78,8 +78,8 @@ def audit_log(request: MemberRequest) -> HttpResponse:
 
 
 def facts(entry: AuditEntry) -> list[Fact]:
-    """The details that have words; ids and the like are for machines."""
-    shown = [(name, value) for name, value in entry.details.items() if name in _WORDS]
+    """The details that have words, in their order; ids and the like are for machines."""
+    shown = [(name, entry.details[name]) for name in _WORDS if name in entry.details]
     return [
         Fact(_WORDS[name], _ROLES.get(value, value) if isinstance(value, str) else value,
              name.endswith("_nanos"))
