@@ -49,6 +49,18 @@ def key_created(key: ApiKey, by: str) -> Letter:
     )
 
 
+def account_deleted() -> Letter:
+    return Letter(
+        subject=_("Your account is deleted"),
+        title=_("Your account is deleted"),
+        paragraphs=(
+            _("Your profile, addresses, second factors and sessions are gone, and this is the "
+              "last mail to this address."),
+        ),
+        closing=_("If it was not you, write to the operator at once."),
+    )  # fmt: skip
+
+
 def _confirm_address(facts: Facts) -> Letter:
     return Letter(
         subject=_("Confirm your email address"),

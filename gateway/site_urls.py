@@ -1,5 +1,6 @@
 from django.urls import path
 
+from billing.pages.departure import account_delete, account_gone
 from gateway.pages import docs, key_detail, keys, models, onboarding, playground, site, status
 
 urlpatterns = [
@@ -14,6 +15,8 @@ urlpatterns = [
     path("status", status.page, name="status"),
     path("status.json", status.document, name="status_json"),
     path("theme", site.theme, name="theme"),
+    path("account/delete", account_delete, name="account_delete"),
+    path("account/gone", account_gone, name="account_gone"),
     path("language", site.language, name="language"),
     path("welcome", onboarding.welcome, name="welcome"),
     path("welcome/first-request", onboarding.first_request, name="first_request"),

@@ -64,6 +64,8 @@ sessions                             200 200 200 200 200 200 in
 sessions_end                         405 405 405 405 405 405 405 | 302 302 302 302 302 302 in
 account_data                         200 200 200 200 200 200 in
 account_export                       405 405 405 405 405 405 405 | 200 200 200 200 200 200 in
+account_delete                       302 302 302 302 302 302 in
+account_gone                         200 200 200 200 200 200 200
 /.well-known/change-password         302 302 302 302 302 302 302
 admin:logout                         302 302 302 302 302 302 302
 admin:*                              in  in  in  in  in  in  in

@@ -1,0 +1,41 @@
+"""A person's account, taken away for good."""
+
+from django.db import transaction
+
+from accounts import audit, letters, mail, sessions
+from accounts.models import Membership, Role, User
+
+
+class StillNeeded(Exception):
+    """The person operates the installation, or is the last owner of an organization."""
+
+
+def is_last_owner(member: Membership) -> bool:
+    owners = Membership.objects.filter(organization=member.organization_id, role=Role.OWNER)
+    return member.role == Role.OWNER and not owners.exclude(pk=member.pk).exists()
+
+
+def _needs(member: Membership) -> bool:
+    """A suspended organization of one person alone goes without an owner."""
+    organization = member.organization
+    is_alone = not organization.memberships.exclude(pk=member.pk).exists()
+    return is_last_owner(member) and not (is_alone and organization.suspended_at)
+
+
+def delete(user: User) -> None:
+    """Remove the person: profile, addresses, memberships, second factors, sessions. What they did
+    stays without them: keys and payments lose their maker, the ledger never knew them.
+
+    Raises `StillNeeded`, and then changes nothing. The audit log keeps the addresses of those who
+    acted, as its readers are told.
+    """
+    with transaction.atomic():
+        locked = User.objects.select_for_update().get(pk=user.pk)
+        owned = locked.memberships.filter(role=Role.OWNER).select_related("organization")
+        if locked.is_staff or any(map(_needs, owned)):
+            raise StillNeeded
+        gone = audit.Actor(locked.pk, address=audit.actor().address, is_operator=False)
+        audit.record("account.deleted", None, f"user {locked.pk}", by=gone)
+        mail.tell(locked, letters.account_deleted)
+        sessions.end_all(locked)
+        locked.delete()

@@ -1,0 +1,137 @@
+"""A person who leaves for good: what goes with them, what stays, and when they cannot."""
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.core.cache import cache
+from django.test import Client
+
+from accounts import audit, deletion, mail, users
+from accounts.models import AuditEntry, Membership, Role, User
+from billing import departure, proof
+from billing.models import Account, Transfer
+from tests import factories
+from tests.billing import scenes
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits():
+    cache.clear()
+
+
+def sign_in(user: User) -> Client:
+    users.verify(user)
+    client = Client()
+    client.post("/accounts/login/", {"login": user.email, "password": factories.PASSWORD})
+    return client
+
+
+def delete(client: Client, email: str):
+    asked = client.get("/account/delete")
+    client.post(asked.headers["Location"], {"password": factories.PASSWORD})
+    return client.post("/account/delete", {"email": email})
+
+
+def test_a_member_is_gone_with_everything_about_them_and_the_organization_stays(mailoutbox):
+    cast = factories.cast()
+    key = factories.key(cast.organization, "Bob's", created_by=cast.bob).row
+    users.verify(cast.bob)
+    Authenticator.objects.create(user=cast.bob, type="totp", data={})
+    departure.depart(cast.bob)
+    assert not User.objects.filter(email="bob@example.com").exists()
+    for model in (EmailAddress, Authenticator):
+        assert not model.objects.exists()
+    assert cast.organization.memberships.count() == 3
+    key.refresh_from_db()
+    assert key.is_live
+    assert key.created_by is None
+    mail.deliver()
+    assert mailoutbox[-1].to == ["bob@example.com"]
+    assert "deleted" in mailoutbox[-1].subject
+
+
+def test_an_owner_alone_of_an_empty_organization_closes_it_and_the_ledger_stays():
+    empty = scenes.make_organization("Empty", credit_nanos=0)
+    factories.cast()
+    charlie = factories.UserFactory.create(email="dora@example.com")
+    Membership.objects.filter(organization=empty).update(user=charlie)
+    wallet = Account.objects.get(organization=empty)
+    transfers = Transfer.objects.count()
+    departure.depart(charlie)
+    empty.refresh_from_db()
+    assert empty.suspended_at is not None
+    assert not empty.memberships.exists()
+    assert Account.objects.get(pk=wallet.pk).organization == empty
+    assert Transfer.objects.count() == transfers
+    assert [check.name for check in proof.prove() if not check.is_ok] == []
+    assert audit.verify().is_whole
+
+
+@pytest.mark.parametrize("left", ["key", "balance"])
+def test_an_owner_alone_stays_while_keys_or_money_are_left(left):
+    made = scenes.make_organization("Left", credit_nanos=5 if left == "balance" else 0)
+    if left == "key":
+        factories.key(made)
+    alice = User.objects.get(email="alice@example.com")
+    with pytest.raises(deletion.StillNeeded):
+        departure.depart(alice)
+    assert User.objects.filter(pk=alice.pk).exists()
+    made.refresh_from_db()
+    assert made.suspended_at is None
+
+
+def test_an_owner_of_others_needs_another_owner_first():
+    cast = factories.cast()
+    with pytest.raises(deletion.StillNeeded):
+        departure.depart(cast.alice)
+    assert User.objects.filter(pk=cast.alice.pk).exists()
+    Membership.objects.filter(user=cast.bob).update(role=Role.OWNER)
+    departure.depart(cast.alice)
+    assert cast.organization.memberships.filter(role=Role.OWNER).get().user == cast.bob
+
+
+def test_an_operator_stays():
+    operator = User.objects.create_superuser("root@example.com", "secret")
+    with pytest.raises(deletion.StillNeeded):
+        departure.depart(operator)
+
+
+def test_the_log_says_that_somebody_left_without_their_address():
+    cast = factories.cast()
+    pk = cast.bob.pk
+    departure.depart(cast.bob)
+    entry = AuditEntry.objects.get(action="account.deleted")
+    assert (entry.actor_id, entry.actor_email, entry.target) == (pk, "", f"user {pk}")
+
+
+def test_the_page_says_what_goes_and_takes_the_address_typed():
+    cast = factories.cast()
+    client = sign_in(cast.bob)
+    wrong = delete(client, "somebody@example.com")
+    assert wrong.status_code == 422
+    assert "This is not the address of your account." in wrong.content.decode()
+    done = client.post("/account/delete", {"email": " Bob@Example.com "})
+    assert done.headers["Location"] == "/account/gone"
+    assert client.get("/account/gone").status_code == 200
+    assert client.get("/account").status_code == 302
+
+
+def test_the_page_of_an_owner_who_is_needed_offers_no_button():
+    cast = factories.cast()
+    client = sign_in(cast.alice)
+    page = delete(client, "alice@example.com").headers["Location"]
+    assert page == "/account/delete"
+    text = client.get(page).content.decode()
+    assert "Acme Robotics" in text
+    assert "Delete my account" not in text
+    assert User.objects.filter(pk=cast.alice.pk).exists()
+
+
+def test_deleting_asks_for_the_password_even_of_a_session_left_open(client):
+    cast = factories.cast()
+    client.force_login(cast.charlie)
+    answer = client.post("/account/delete", {"email": "charlie@example.com"})
+    assert answer.headers["Location"].startswith("/account/confirm")
+    assert User.objects.filter(pk=cast.charlie.pk).exists()
