@@ -18,7 +18,9 @@ SELECT
     (SELECT count(*) FROM billing_accountdelta),
     pending.all_of_them, pending.overdue, pending.overdue_seconds,
     (SELECT coalesce(extract(epoch FROM now() - min(charged_at)), 0)::float8
-     FROM billing_usagerecord WHERE xid >= (SELECT max(xid) FROM billing_rollupwatermark))
+     FROM billing_usagerecord WHERE xid >= (SELECT max(xid) FROM billing_rollupwatermark)),
+    (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
+     FROM accounts_outgoingmail)
 FROM (
     SELECT count(*) AS all_of_them, count(*) FILTER (WHERE expires_at < now()) AS overdue,
         coalesce(extract(epoch FROM now() - min(expires_at) FILTER (WHERE expires_at < now())), 0)
@@ -38,6 +40,7 @@ class Gauges:
     holds_overdue: int
     hold_overdue_seconds: float  # the oldest one's
     rollup_lag_seconds: float  # the age of the oldest record that no page shows yet
+    mail_waiting_seconds: float  # the age of the oldest mail that the mail server has not taken
     partition_months_ahead: int  # after this month; -1 where even this one has none
     partition_default_rows: int  # that lie in no month's partition
     partition_months_overdue: int  # older than is to be kept, and not archived

@@ -23,6 +23,7 @@ SECTIONS = (
     (_("API"), ("chat-completions", "streaming", "models", "errors", "rate-limits", "images",
                 "api-reference")),
     (_("Money"), ("billing",)),
+    (_("Account"), ("account",)),
 )  # fmt: skip
 SLUGS = tuple(slug for _title, slugs in SECTIONS for slug in slugs)
 QUERY_CHARACTERS_MAX = 100

@@ -131,7 +131,9 @@ def answer(operation: str, media: str, model: str) -> str:
         return ""
     if media == "text/event-stream":
         return _fill(f"data: {json.dumps(example)}\n\ndata: [DONE]", "", model)
-    return _fill(json.dumps(example, indent=2), "", model)
+    # Python writes small numbers with an exponent; people do not.
+    text = json.dumps(example, indent=2).replace("1.6e-06", "0.0000016")
+    return _fill(text, "", model)
 
 
 def _fill(text: str, base_url: str, model: str) -> str:

@@ -141,6 +141,7 @@ PAGES = [
     Page("account-passkey", "/account/passkeys/add", "busy", act="confirm"),
     Page("account-confirm", "/account/two-factor/app", "new"),
     Page("account-data", "/account/data", "busy"),
+    Page("account-delete", "/account/delete", "busy", act="confirm"),
     Page("account-sessions", "/account/sessions", "busy"),
 ]
 

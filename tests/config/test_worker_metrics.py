@@ -7,6 +7,7 @@ import httpx
 import pytest
 from django.db import OperationalError
 
+from accounts import mail
 from billing import gauges, ledger, partitions, rollups
 from billing.models import AccountDelta, AccountKind
 from config import worker_metrics
@@ -63,6 +64,12 @@ def test_a_record_lags_until_it_is_rolled_up(address: str) -> None:
     scenes.wait_until_visible()
     rollups.roll_up()
     assert _numbers(address)["ttonk_rollup_lag_seconds"] == 0
+
+
+def test_a_mail_that_waits_is_told_by_its_age(address: str) -> None:
+    assert _numbers(address)["ttonk_mail_waiting_seconds"] == 0
+    mail.queue("dora@example.com", "", lambda: mail.Letter(subject="Hello", title="Hello"))
+    assert 0 < _numbers(address)["ttonk_mail_waiting_seconds"] < 60
 
 
 def test_a_database_that_is_away_is_told_instead(monkeypatch: pytest.MonkeyPatch) -> None:
