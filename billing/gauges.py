@@ -16,6 +16,8 @@ SELECT
         SELECT debits_posted, credits_posted FROM billing_accountdelta
         WHERE kind = 'operator_loss') AS side)::bigint,
     (SELECT count(*) FROM billing_accountdelta),
+    (SELECT count(*) FROM billing_paymentevent WHERE state = 'parked')
+        + (SELECT count(*) FROM billing_paymentorder WHERE state = 'parked'),
     pending.all_of_them, pending.overdue, pending.overdue_seconds,
     (SELECT coalesce(extract(epoch FROM now() - min(charged_at)), 0)::float8
      FROM billing_usagerecord WHERE xid >= (SELECT max(xid) FROM billing_rollupwatermark)),
@@ -36,6 +38,7 @@ class Gauges:
 
     operator_loss_nanos: int
     deltas_unfolded: int
+    payments_parked: int
     holds_pending: int
     holds_overdue: int
     hold_overdue_seconds: float  # the oldest one's

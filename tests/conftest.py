@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from config.launcher import ports
 from tests import stack as stacks
+from tests import stripe_server
 from tests.customers import customer, model_server
 
 __all__ = ["customer", "model_server", "stack"]
@@ -21,7 +23,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     name = f"ttonkapi_stack_{os.getpid()}"
-    built = stacks.build(name, int(worker.removeprefix("gw")), tmp_path_factory.mktemp("stack"))
+    # Cards are taken from a server that a test which pays with one starts at this address.
+    stripe = stripe_server.environment(f"http://127.0.0.1:{ports.pick()}")
+    folder = tmp_path_factory.mktemp("stack")
+    built = stacks.build(name, int(worker.removeprefix("gw")), folder, **stripe)
     yield built
     for running in list(built.processes):
         built.stop(running)

@@ -83,6 +83,7 @@ class PaymentOrder(models.Model):
                 fields=["id"],
                 condition=Q(state__in=["open", "pending"]),
             ),
+            models.Index(name="order_parked", fields=["id"], condition=Q(state="parked")),
         ]
 
     def __str__(self) -> str:
@@ -129,7 +130,8 @@ class PaymentEvent(models.Model):
             models.UniqueConstraint(name="payment_event_once", fields=["provider", "event_id"])
         ]
         indexes: ClassVar = [
-            models.Index(name="payment_event_due", fields=["due_at"], condition=Q(state="waiting"))
+            models.Index(name="payment_event_due", fields=["due_at"], condition=Q(state="waiting")),
+            models.Index(name="payment_event_parked", fields=["id"], condition=Q(state="parked")),
         ]
 
     def __str__(self) -> str:

@@ -68,6 +68,20 @@ def process(pk: int) -> None:
         _try_again(pk, f"{type(error).__name__}: {error}")
 
 
+def retry(event: PaymentEvent) -> None:
+    """An operator has set right what was in the way: act on a parked event again, now."""
+    now = timezone.now()
+    parked = PaymentEvent.objects.filter(pk=event.pk, state=EventState.PARKED)
+    parked.update(state=EventState.WAITING, attempts=0, due_at=now, resolved_at=None)
+    process(event.pk)
+
+
+def dismiss(event: PaymentEvent) -> bool:
+    """An operator has dealt with it by hand; nothing moves. False where it was not parked."""
+    parked = PaymentEvent.objects.filter(pk=event.pk, state=EventState.PARKED)
+    return bool(parked.update(state=EventState.DONE, resolved_at=timezone.now()))
+
+
 def _park(pk: int, note: str, order_id: int | None = None) -> None:
     PaymentEvent.objects.filter(pk=pk, state=EventState.WAITING).update(
         state=EventState.PARKED, note=note[:300], order_id=order_id, resolved_at=timezone.now()

@@ -177,6 +177,12 @@ def _ask(order: PaymentOrder) -> None:
         cancel(order)
 
 
+def give_up(order: PaymentOrder) -> bool:
+    """An operator has found out that a parked order was never paid. False where it is not parked."""
+    rows = PaymentOrder.objects.filter(pk=order.pk, state=OrderState.PARKED)
+    return bool(rows.update(state=OrderState.FAILED, failure="It was never charged."))
+
+
 def parked() -> int:
     """How many events and orders wait for an operator."""
     return (

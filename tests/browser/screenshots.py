@@ -24,6 +24,7 @@ from urllib.request import urlopen
 
 from config import serve
 from config.launcher.tools import find_chromium
+from tests import stripe_server
 
 ARGUMENTS = [
     "--headless",
@@ -158,7 +159,12 @@ def main() -> None:
     pages = [page for page in PAGES if page.name.startswith(names)]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
     os.environ.setdefault("TTONK_EMAIL_VERIFICATION", "optional")
-    facts = prepare()
+    with stripe_server.running() as stripe:
+        os.environ.update(stripe_server.environment(stripe))
+        _take(pages, chosen, prepare(stripe))
+
+
+def _take(pages: list[Page], chosen: argparse.Namespace, facts: dict[str, Any]) -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with answering(), serving() as url:
         looks = itertools.product(
@@ -167,7 +173,7 @@ def main() -> None:
         shoot(url, facts, pages, chosen.folder, list(looks))
 
 
-def prepare() -> dict[str, Any]:
+def prepare(stripe_url: str) -> dict[str, Any]:
     """Migrate, seed, and play a busy and a new organization in; returns whom to sign in as."""
     import django
 
@@ -177,7 +183,7 @@ def prepare() -> dict[str, Any]:
     call_command("migrate", verbosity=0)
     call_command("seed_catalog", stdout=io.StringIO())
     from billing.models import Invoice, UsageRecord
-    from tests import factories, history
+    from tests import factories, history, payments
 
     history.measure_models()
     history.probe()
@@ -192,6 +198,7 @@ def prepare() -> dict[str, Any]:
     mine = UsageRecord.objects.filter(organization_id=organization.pk, status=200)
     latest = mine.order_by("-id")[2]
     return {
+        **payments.play_in(organization, stripe_url),
         "busy": busy.email,
         "new": fresh.email,
         "password": factories.PASSWORD,

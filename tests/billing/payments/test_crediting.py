@@ -83,7 +83,7 @@ def test_a_payment_whose_id_was_lost_in_a_crash_is_found_by_its_reference(order)
 
 def test_a_payment_that_failed_first_is_credited_when_another_card_works(order):
     error = {"message": "Your card was declined."}
-    failed = till.stripe_event(
+    failed = till.event(
         "payment_intent.payment_failed",
         till.intent(order, status="requires_payment_method", last_payment_error=error),
     )
@@ -201,7 +201,7 @@ def test_a_refund_that_does_not_match_is_parked(order, told):
 
 def test_a_refund_that_came_back_is_left_to_an_operator(order):
     refund = {"id": "re_1", "payment_intent": "pi_1", "failure_reason": "lost_or_stolen_card"}
-    tell(till.succeeded(order), till.stripe_event("refund.failed", refund))
+    tell(till.succeeded(order), till.event("refund.failed", refund))
     assert "lost_or_stolen_card" in PaymentEvent.objects.get(state=EventState.PARKED).note
 
 

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from billing import ledger, proof
 from billing.models import (
     Account,
+    EventState,
     OrderState,
     PaymentEvent,
     PaymentOrder,
@@ -98,6 +99,31 @@ def test_a_bank_refund_is_booked_when_the_operator_says_so(order, organization):
     answer = manage("refund_payment", order.reference, "50", "--beyond-balance")
     assert answer["loss_nanos"] == 30 * scenes.USD
     assert all(one.is_ok for one in proof.prove())
+
+
+def test_what_is_parked_is_tried_again_or_dismissed_by_an_operator(order, organization):
+    with pytest.raises(CommandError, match="not credited"):
+        manage("confirm_payment", order.reference, "249.99", "--statement", "B-17")
+    event = PaymentEvent.objects.get()
+    assert manage("resolve_payment", event.event_id, "retry")["state"] == EventState.PARKED
+    PaymentOrder.objects.update(amount_minor=24_999)
+    assert manage("resolve_payment", str(event.pk), "retry")["state"] == EventState.DONE
+    assert balance(organization) == 249_990_000_000
+    PaymentEvent.objects.update(state=EventState.PARKED)
+    assert manage("resolve_payment", event.event_id, "dismiss")["state"] == EventState.DONE
+    assert balance(organization) == 249_990_000_000
+    with pytest.raises(CommandError, match="nothing parked"):
+        manage("resolve_payment", event.event_id, "retry")
+
+
+def test_a_parked_charge_is_given_up_and_never_asked_for_again(organization, bank):
+    parked = PaymentOrder.objects.create(
+        organization=organization, reference="TT-PARK-ED22", provider="bank", amount_minor=500,
+        is_automatic=True, state=OrderState.PARKED,
+    )  # fmt: skip
+    with pytest.raises(CommandError, match="not asked for again"):
+        manage("resolve_payment", parked.reference, "retry")
+    assert manage("resolve_payment", parked.reference, "dismiss")["state"] == OrderState.FAILED
 
 
 @pytest.mark.parametrize("cents", [0, -1, 499, 1_000_001])

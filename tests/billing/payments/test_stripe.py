@@ -27,6 +27,7 @@ from billing.models import (
 )
 from billing.payments import automatic, automatic_runs, customers, events, gateways, orders
 from billing.payments.gateway import Declined, PaymentGateway, Unavailable
+from tests import stripe_server
 from tests.billing import scenes
 from tests.billing.payments import till
 
@@ -38,7 +39,7 @@ CENTS = 2_500
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with till.local_stripe() as url:
+    with stripe_server.running() as url:
         yield url
 
 
@@ -56,10 +57,7 @@ def api(settings: Any) -> Any:
 
 
 def save_card(settings: Any, customer: str, number: str = GOOD) -> str:
-    card = {"number": number, "exp_month": 12, "exp_year": 2031, "cvc": "123"}
-    method = api(settings).payment_methods.create({"type": "card", "card": card})
-    api(settings).payment_methods.attach(method.id, {"customer": customer})
-    return str(method.id)
+    return stripe_server.save_card(settings.STRIPE_API_BASE, customer, number)
 
 
 def settle(client: Any, event: dict[str, Any]) -> None:

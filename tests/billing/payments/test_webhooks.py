@@ -71,7 +71,7 @@ def test_an_event_299_seconds_old_is_still_believed(client, order):
 
 
 def test_events_that_mean_nothing_here_are_acknowledged_and_not_kept(client, order):
-    event = till.stripe_event("customer.created", {"id": "cus_1"})
+    event = till.event("customer.created", {"id": "cus_1"})
     assert till.post(client, event).status_code == 204
     assert not PaymentEvent.objects.exists()
 

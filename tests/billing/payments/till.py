@@ -1,29 +1,20 @@
-"""What tests of payments play with: a fake provider that remembers, signed webhooks, and a local
-server that speaks Stripe's API."""
+"""What tests of payments play with: a fake provider that remembers, and signed webhooks."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from accounts.models import Organization
 from billing.models import PaymentOrder
 from billing.payments.gateway import Checkout, Declined, SavedMethod, Unavailable
 from billing.payments.messages import Message, Paid, Received
-from config.launcher import ports
+from tests.stripe_server import SECRET, event, signature
 
-SECRET = "whsec_for_the_test_suite_only"
-SECONDS = 30
+__all__ = ["SECRET", "FakeGateway", "event", "signature"]
 
 
 class FakeGateway:
@@ -96,18 +87,6 @@ class FakeGateway:
         raise NotImplementedError
 
 
-def stripe_event(kind: str, thing: dict[str, Any], event_id: str = "") -> dict[str, Any]:
-    """As Stripe builds one; the same content is the same event unless it is given an id."""
-    digest = hashlib.sha256(json.dumps([kind, thing], sort_keys=True).encode()).hexdigest()
-    return {
-        "id": event_id or f"evt_{digest[:24]}",
-        "object": "event",
-        "type": kind,
-        "created": int(time.time()),
-        "data": {"object": thing},
-    }
-
-
 def intent(order: PaymentOrder, payment_id: str = "pi_1", **changes: Any) -> dict[str, Any]:
     return {
         "id": payment_id,
@@ -122,28 +101,22 @@ def intent(order: PaymentOrder, payment_id: str = "pi_1", **changes: Any) -> dic
 
 
 def succeeded(order: PaymentOrder, payment_id: str = "pi_1", **changes: Any) -> dict[str, Any]:
-    return stripe_event("payment_intent.succeeded", intent(order, payment_id, **changes))
+    return event("payment_intent.succeeded", intent(order, payment_id, **changes))
 
 
 def refunded(total: int, payment_id: str = "pi_1", currency: str = "usd") -> dict[str, Any]:
     charge = {"id": "ch_1", "payment_intent": payment_id, "amount_refunded": total}
-    return stripe_event("charge.refunded", {**charge, "currency": currency})
+    return event("charge.refunded", {**charge, "currency": currency})
 
 
 def dispute(state: str, amount: int, kind: str = "created", **changes: Any) -> dict[str, Any]:
     facts = {"id": "dp_1", "payment_intent": "pi_1", "amount": amount, "currency": "usd"}
-    return stripe_event(f"charge.dispute.{kind}", {**facts, "status": state, **changes})
+    return event(f"charge.dispute.{kind}", {**facts, "status": state, **changes})
 
 
-def signature(body: bytes, secret: str = SECRET, age_seconds: float = 0) -> str:
-    at = int(time.time() - age_seconds)
-    mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
-    return f"t={at},v1={mac.hexdigest()}"
-
-
-def post(client: Any, event: dict[str, Any], **how: Any) -> Any:
+def post(client: Any, told: dict[str, Any], **how: Any) -> Any:
     """Send a webhook, signed unless the test gives a signature of its own."""
-    body = json.dumps(event).encode()
+    body = json.dumps(told).encode()
     given = how.pop("header", None)
     header = signature(body, **how) if given is None else given
     return client.post(
@@ -152,45 +125,3 @@ def post(client: Any, event: dict[str, Any], **how: Any) -> Any:
         content_type="application/json",
         headers={"Stripe-Signature": header},
     )
-
-
-_SERVER = """
-import sys
-from aiohttp import web
-from localstripe import resources
-from localstripe.server import app
-resources.store.dump_to_disk = lambda: None
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
-"""
-
-
-@contextmanager
-def local_stripe() -> Iterator[str]:
-    """A server that speaks Stripe's API, on loopback and in memory; its address."""
-    port = ports.pick()
-    server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + SECONDS
-        while not _answers(url):
-            assert server.poll() is None, "localstripe ended"
-            assert time.monotonic() < deadline, "localstripe does not answer"
-            time.sleep(0.1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(SECONDS)
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(f"{url}/js.stripe.com/v3/", timeout=2).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
