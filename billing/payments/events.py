@@ -59,8 +59,7 @@ def process(pk: int) -> None:
             event.state, event.note, event.resolved_at = EventState.DONE, "", timezone.now()
             event.save(update_fields=["order", "state", "note", "resolved_at"])
     except Mismatch as why:
-        log.error("payment event %s parked: %s", pk, why)
-        _park(pk, str(why), order_id=why.order.pk if why.order else None)
+        _put_aside(pk, why)
     except TooEarly as why:
         _try_again(pk, str(why))
     except Exception as error:
@@ -80,6 +79,18 @@ def dismiss(event: PaymentEvent) -> bool:
     """An operator has dealt with it by hand; nothing moves. False where it was not parked."""
     parked = PaymentEvent.objects.filter(pk=event.pk, state=EventState.PARKED)
     return bool(parked.update(state=EventState.DONE, resolved_at=timezone.now()))
+
+
+def _put_aside(pk: int, why: Mismatch) -> None:
+    """For an operator, unless no money moved: then it is nobody's business here, such as a failed
+    payment of something else that the same account at the provider sells."""
+    event = PaymentEvent.objects.get(pk=pk)
+    if why.order is None and event.kind in ("failed", "canceled"):
+        event.state, event.note, event.resolved_at = EventState.DONE, str(why)[:300], timezone.now()
+        event.save(update_fields=["state", "note", "resolved_at"])
+        return
+    log.error("payment event %s parked: %s", pk, why)
+    _park(pk, str(why), order_id=why.order.pk if why.order else None)
 
 
 def _park(pk: int, note: str, order_id: int | None = None) -> None:

@@ -178,7 +178,7 @@ def _ask(order: PaymentOrder) -> None:
 
 
 def give_up(order: PaymentOrder) -> bool:
-    """An operator has found out that a parked order was never paid. False where it is not parked."""
+    """An operator has found out that a parked order was never paid. False for one not parked."""
     rows = PaymentOrder.objects.filter(pk=order.pk, state=OrderState.PARKED)
     return bool(rows.update(state=OrderState.FAILED, failure="It was never charged."))
 

@@ -128,6 +128,13 @@ def test_a_payment_of_no_order_and_one_of_another_provider_are_parked(order):
     assert orders.parked() == 2
 
 
+@pytest.mark.parametrize("kind", ["payment_failed", "canceled"])
+def test_a_failed_payment_of_something_else_bothers_nobody(order, kind):
+    tell(till.event(f"payment_intent.{kind}", {"id": "pi_7", "metadata": {}}))
+    assert PaymentEvent.objects.get().state == EventState.DONE
+    assert orders.parked() == 0
+
+
 def test_one_payment_cannot_pay_two_orders(order, organization):
     other = orders.place(organization, gateways.get("stripe"), CENTS)
     tell(till.succeeded(order), till.succeeded(other, "pi_1"))
