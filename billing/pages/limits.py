@@ -11,6 +11,7 @@ from accounts.access import BILLING_ROLES, MemberRequest, member_required, requi
 from billing import thresholds
 from billing.forms import AlertForm, SpendCapForm
 from billing.models import SpendAlert, Subscription
+from billing.money import format_usd
 
 
 @limits.posts("30/m")
@@ -26,7 +27,7 @@ def spend_limits(request: MemberRequest) -> HttpResponse:
     cap = subscription.spend_cap_month_nanos
     cap_form = SpendCapForm(
         request.POST if is_posted and is_cap else None,
-        initial={"spend_cap_month_nanos": "" if cap is None else f"{cap / 10**9:g}"},
+        initial={"spend_cap_month_nanos": "" if cap is None else format_usd(cap)},
     )
     if is_posted and is_cap and cap_form.is_valid():
         thresholds.set_cap(organization, cap_form.cleaned_data["spend_cap_month_nanos"])

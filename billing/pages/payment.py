@@ -110,8 +110,8 @@ def _initial(row: AutoTopUp | None) -> dict[str, object]:
     if row is None:
         return {}
     return {
-        "threshold_nanos": f"{row.threshold_nanos / 10**9:g}",
-        "amount_minor": f"{row.amount_minor / 100:g}",
-        "cap_minor": f"{row.cap_minor / 100:g}",
+        "threshold_nanos": format_usd(row.threshold_nanos),
+        "amount_minor": format_usd(row.amount_nanos),
+        "cap_minor": format_usd(row.cap_nanos),
         "method_id": row.method_id,
     }

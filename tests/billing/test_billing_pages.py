@@ -227,6 +227,7 @@ def test_automatic_top_up_is_set_shown_and_switched_off(alice, fake, cast):
     assert (row.threshold_nanos, row.amount_minor, row.cap_minor) == (10**10, 2_500, 10_000)
     assert (row.is_on, row.method_label) == (True, "Visa …4242")
     assert "Visa …4242" in text(alice.get("/billing"))
+    assert 'value="100.00"' in text(alice.get("/billing/payment"))
     alice.post("/billing/payment/automatic-off")
     assert not AutoTopUp.objects.get().is_on
     assert actions()[-2:] == ["auto_top_up.set", "auto_top_up.stopped"]
