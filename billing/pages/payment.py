@@ -13,6 +13,7 @@ from accounts import limits
 from accounts.access import BILLING_ROLES, MemberRequest, member_required, require
 from billing.forms import AutoTopUpForm
 from billing.models import AutoTopUp
+from billing.money import format_usd
 from billing.payments import automatic, customers, gateways
 from billing.payments.gateway import Declined, PaymentGateway, SavedMethod, Unavailable
 
