@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
     # Cards are taken from a server that a test which pays with one starts at this address.
     stripe = stripe_server.environment(f"http://127.0.0.1:{ports.pick()}")
     folder = tmp_path_factory.mktemp("stack")
-    built = stacks.build(name, int(worker.removeprefix("gw")), folder, **stripe)
+    built = stacks.build(name, int(worker.removeprefix("gw")), folder, None, **stripe)
     yield built
     for running in list(built.processes):
         built.stop(running)
