@@ -47,7 +47,7 @@ def stripe_url(stack: Stack) -> Iterator[str]:
 
 
 @pytest.fixture
-def customer(quiet: Page, base_url: str, stack: Stack, stripe_url: str) -> Page:
+def payer(quiet: Page, base_url: str, stack: Stack, stripe_url: str) -> Page:
     """Somebody who has just signed up, at the billing page; Stripe's script is ours."""
 
     def serve(route: Route) -> None:
@@ -75,50 +75,50 @@ def choose(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Billing").get_by_role("link", name=name).click()
 
 
-def test_a_code_and_a_bank_transfer_reach_the_balance(customer: Page, stack: Stack) -> None:
-    assert balance(customer) == "$1.00"
+def test_a_code_and_a_bank_transfer_reach_the_balance(payer: Page, stack: Stack) -> None:
+    assert balance(payer) == "$1.00"
     made = stack.manage("create_codes", "7", "1", "--batch", "launch")
-    customer.get_by_role("link", name="Redeem a code").click()
-    customer.get_by_label("Code").fill(made["codes"][0].lower())
-    customer.get_by_role("button", name="Redeem").click()
-    expect(customer.get_by_text("$7.00 is on your balance.")).to_be_visible()
-    assert balance(customer) == "$8.00"
+    payer.get_by_role("link", name="Redeem a code").click()
+    payer.get_by_label("Code").fill(made["codes"][0].lower())
+    payer.get_by_role("button", name="Redeem").click()
+    expect(payer.get_by_text("$7.00 is on your balance.")).to_be_visible()
+    assert balance(payer) == "$8.00"
 
-    customer.get_by_role("link", name="Top up").first.click()
-    customer.get_by_role("button", name="$100").click()
-    customer.get_by_label("Bank transfer").check()
-    customer.get_by_role("button", name="Continue").click()
-    expect(customer.get_by_text("IBAN XX00")).to_be_visible()
-    reference = (customer.locator(".pay-reference code").text_content() or "").strip()
+    payer.get_by_role("link", name="Top up").first.click()
+    payer.get_by_role("button", name="$100").click()
+    payer.get_by_label("Bank transfer").check()
+    payer.get_by_role("button", name="Continue").click()
+    expect(payer.get_by_text("IBAN XX00")).to_be_visible()
+    reference = (payer.locator(".pay-reference code").text_content() or "").strip()
     stack.manage("confirm_payment", reference, "100", "--statement", f"entry of {reference}")
-    customer.reload()
-    expect(customer.get_by_role("heading", name="$100.00 is on your balance")).to_be_visible()
+    payer.reload()
+    expect(payer.get_by_role("heading", name="$100.00 is on your balance")).to_be_visible()
 
-    choose(customer, "History")
-    expect(customer.locator("tbody tr").first).to_contain_text(f"Bank transfer {reference}")
-    expect(customer.locator("tbody tr").first).to_contain_text("+$100.00")
-    with customer.expect_download() as download:
-        customer.get_by_role("link", name="Download CSV").click()
+    choose(payer, "History")
+    expect(payer.locator("tbody tr").first).to_contain_text(f"Bank transfer {reference}")
+    expect(payer.locator("tbody tr").first).to_contain_text("+$100.00")
+    with payer.expect_download() as download:
+        payer.get_by_role("link", name="Download CSV").click()
     assert reference in download.value.path().read_text()
 
-    choose(customer, "Plan")
-    customer.get_by_role("link", name="Change to Pro").click()
-    customer.get_by_role("button", name="Change to Pro").click()
-    expect(customer.get_by_text("You are on the Pro plan.")).to_be_visible()
-    choose(customer, "Balance")
-    assert balance(customer) == "$88.00"
+    choose(payer, "Plan")
+    payer.get_by_role("link", name="Change to Pro").click()
+    payer.get_by_role("button", name="Change to Pro").click()
+    expect(payer.get_by_text("You are on the Pro plan.")).to_be_visible()
+    choose(payer, "Balance")
+    assert balance(payer) == "$88.00"
 
 
 def test_a_card_pays_is_saved_and_tops_up_by_itself(
-    customer: Page, stack: Stack, stripe_url: str, base_url: str
+    payer: Page, stack: Stack, stripe_url: str, base_url: str
 ) -> None:
-    choose(customer, "Top up")
-    customer.get_by_label("Amount").fill("25")
-    customer.get_by_role("button", name="Continue").click()
-    expect(customer.locator("[data-pay-element]")).to_contain_text("pk_test_local pi_")
-    reference = re.findall(r"TT-\w{4}-\w{4}", customer.url)[0]
-    customer.get_by_role("button", name="Pay $25.00").click()
-    expect(customer.get_by_text("The payment is being confirmed")).to_be_visible()
+    choose(payer, "Top up")
+    payer.get_by_label("Amount").fill("25")
+    payer.get_by_role("button", name="Continue").click()
+    expect(payer.locator("[data-pay-element]")).to_contain_text("pk_test_local pi_")
+    reference = re.findall(r"TT-\w{4}-\w{4}", payer.url)[0]
+    payer.get_by_role("button", name="Pay $25.00").click()
+    expect(payer.get_by_text("The payment is being confirmed")).to_be_visible()
     payment_id = ask(
         stack, "SELECT provider_id FROM billing_paymentorder WHERE reference = %s", reference
     )
@@ -127,13 +127,13 @@ def test_a_card_pays_is_saved_and_tops_up_by_itself(
     told = stripe_server.event("payment_intent.succeeded", paid)
     assert [stripe_server.send_webhook(base_url, told) for _ in range(2)] == [204, 204]
     # The page looks again by itself.
-    credited = customer.get_by_role("heading", name="$25.00 is on your balance")
+    credited = payer.get_by_role("heading", name="$25.00 is on your balance")
     expect(credited).to_be_visible(timeout=CREDITED_MS)
 
-    choose(customer, "Cards")
-    expect(customer.get_by_text("No card is saved")).to_be_visible()
-    customer.get_by_role("button", name="Add a card").click()
-    expect(customer.locator("[data-pay-element]")).to_contain_text("pk_test_local seti_")
+    choose(payer, "Cards")
+    expect(payer.get_by_text("No card is saved")).to_be_visible()
+    payer.get_by_role("button", name="Add a card").click()
+    expect(payer.locator("[data-pay-element]")).to_contain_text("pk_test_local seti_")
     stripe_customer = ask(
         stack,
         "SELECT c.provider_id FROM billing_paymentcustomer c JOIN billing_paymentorder o"
@@ -141,21 +141,21 @@ def test_a_card_pays_is_saved_and_tops_up_by_itself(
         reference,
     )
     stripe_server.save_card(stripe_url, stripe_customer)
-    customer.get_by_role("button", name="Save card").click()
-    expect(customer.get_by_role("cell", name="Visa …4242")).to_be_visible()
+    payer.get_by_role("button", name="Save card").click()
+    expect(payer.get_by_role("cell", name="Visa …4242")).to_be_visible()
 
-    customer.get_by_label("When the balance falls below").fill("50")
-    customer.get_by_label("Charge").fill("40")
-    customer.get_by_role("button", name="Switch on").click()
-    expect(customer.get_by_text("Automatic top-up is on.")).to_be_visible()
-    choose(customer, "Balance")
-    expect(async_balance(customer)).to_have_text("$66.00", timeout=CREDITED_MS)
+    payer.get_by_label("When the balance falls below").fill("50")
+    payer.get_by_label("Charge").fill("40")
+    payer.get_by_role("button", name="Switch on").click()
+    expect(payer.get_by_text("Automatic top-up is on.")).to_be_visible()
+    choose(payer, "Balance")
+    expect(async_balance(payer)).to_have_text("$66.00", timeout=CREDITED_MS)
 
-    customer.get_by_role("link", name="Change or switch off").click()
-    customer.get_by_role("button", name="Switch off").click()
-    expect(customer.get_by_text("Automatic top-up is off.")).to_be_visible()
-    customer.get_by_role("button", name="Remove Visa …4242").click()
-    expect(customer.get_by_text("No card is saved")).to_be_visible()
+    payer.get_by_role("link", name="Change or switch off").click()
+    payer.get_by_role("button", name="Switch off").click()
+    expect(payer.get_by_text("Automatic top-up is off.")).to_be_visible()
+    payer.get_by_role("button", name="Remove Visa …4242").click()
+    expect(payer.get_by_text("No card is saved")).to_be_visible()
 
 
 def async_balance(page: Page) -> Any:
@@ -168,18 +168,18 @@ def async_balance(page: Page) -> Any:
     return page.locator(".stats .stat").first
 
 
-def test_limits_and_details_are_kept(customer: Page) -> None:
-    choose(customer, "Limits")
-    customer.get_by_label("Mail us when").fill("50")
-    customer.get_by_role("button", name="Add alert").click()
-    expect(customer.get_by_role("cell", name="$50.00")).to_be_visible()
-    customer.get_by_role("button", name="Remove the alert at $50.00").click()
-    expect(customer.get_by_role("cell", name="$50.00")).to_have_count(0)
+def test_limits_and_details_are_kept(payer: Page) -> None:
+    choose(payer, "Limits")
+    payer.get_by_label("Mail us when").fill("50")
+    payer.get_by_role("button", name="Add alert").click()
+    expect(payer.get_by_role("cell", name="$50.00")).to_be_visible()
+    payer.get_by_role("button", name="Remove the alert at $50.00").click()
+    expect(payer.get_by_role("cell", name="$50.00")).to_have_count(0)
 
-    choose(customer, "Details")
-    customer.get_by_label("Company").fill("Acme GmbH")
-    customer.get_by_label("Country").select_option("DE")
-    customer.get_by_label("VAT or tax number").fill("123 456 789")
-    customer.get_by_role("button", name="Save").click()
-    expect(customer.get_by_text("Saved.")).to_be_visible()
-    expect(customer.get_by_label("VAT or tax number")).to_have_value("DE123456789")
+    choose(payer, "Details")
+    payer.get_by_label("Company").fill("Acme GmbH")
+    payer.get_by_label("Country").select_option("DE")
+    payer.get_by_label("VAT or tax number").fill("123 456 789")
+    payer.get_by_role("button", name="Save").click()
+    expect(payer.get_by_text("Saved.")).to_be_visible()
+    expect(payer.get_by_label("VAT or tax number")).to_have_value("DE123456789")
