@@ -142,7 +142,7 @@ def test_a_card_pays_is_saved_and_tops_up_by_itself(
     )
     stripe_server.save_card(stripe_url, stripe_customer)
     payer.get_by_role("button", name="Save card").click()
-    expect(payer.get_by_role("cell", name="Visa …4242")).to_be_visible()
+    expect(payer.get_by_role("cell", name="Visa …4242", exact=True)).to_be_visible()
 
     payer.get_by_label("When the balance falls below").fill("50")
     payer.get_by_label("Charge").fill("40")
@@ -172,9 +172,9 @@ def test_limits_and_details_are_kept(payer: Page) -> None:
     choose(payer, "Limits")
     payer.get_by_label("Mail us when").fill("50")
     payer.get_by_role("button", name="Add alert").click()
-    expect(payer.get_by_role("cell", name="$50.00")).to_be_visible()
+    expect(payer.get_by_role("cell", name="$50.00", exact=True)).to_be_visible()
     payer.get_by_role("button", name="Remove the alert at $50.00").click()
-    expect(payer.get_by_role("cell", name="$50.00")).to_have_count(0)
+    expect(payer.get_by_role("cell", name="$50.00", exact=True)).to_have_count(0)
 
     choose(payer, "Details")
     payer.get_by_label("Company").fill("Acme GmbH")
