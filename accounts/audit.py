@@ -56,7 +56,6 @@ ACTIONS = {
     "auto_top_up.stopped": _("Switched automatic top-up off"),
     "spend_alert.added": _("Added a spend alert"),
     "spend_alert.removed": _("Removed a spend alert"),
-    "spend_cap.changed": _("Changed the monthly spend cap"),
     "billing_details.changed": _("Changed billing details"),
     "account.address_changed": _("Changed their email address"),
     "account.password_changed": _("Changed their password"),

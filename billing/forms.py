@@ -127,14 +127,6 @@ class AlertForm(forms.Form):
         return nanos
 
 
-class SpendCapForm(forms.Form):
-    spend_cap_month_nanos = _threshold(
-        _("Stop at"),
-        required=False,
-        help_text=_("USD per UTC month. Empty: no cap but the balance."),
-    )
-
-
 class BillingDetailsForm(forms.ModelForm):  # type: ignore[type-arg]
     """Whom invoices name. Everything is optional; a VAT number needs its country."""
 

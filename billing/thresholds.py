@@ -1,4 +1,4 @@
-"""What an organization used this month, against what it wants to be told of and capped at."""
+"""What an organization used this month, against what it wants to be told of."""
 
 from datetime import date
 
@@ -59,18 +59,6 @@ def remove_alert(organization: Organization, pk: int) -> bool:
         threshold = alert.threshold_nanos
         audit.record("spend_alert.removed", organization, threshold_nanos=threshold)
     return True
-
-
-def set_cap(organization: Organization, cap_nanos: int | None) -> None:
-    """Use no more than this in a UTC month; None lifts the cap. Gateways learn of it when this
-    commits."""
-    with transaction.atomic():
-        row = Subscription.objects.select_for_update().get(organization=organization)
-        if row.spend_cap_month_nanos == cap_nanos:
-            return
-        before, row.spend_cap_month_nanos = row.spend_cap_month_nanos, cap_nanos
-        row.save(update_fields=["spend_cap_month_nanos"])
-        audit.record("spend_cap.changed", organization, before_nanos=before, now_nanos=cap_nanos)
 
 
 def mail_alerts(limit: int = 200) -> int:

@@ -17,7 +17,7 @@ from tests.factories import USD
 
 
 def play_in(organization: Organization, stripe_url: str) -> dict[str, Any]:
-    """Top-ups in every state, a saved card that tops up automatically, alerts, a cap, an address.
+    """Top-ups in every state, a saved card that tops up automatically, alerts, an address.
     The references of three orders, by what they are."""
     stripe, bank = gateways.get("stripe"), gateways.get("bank")
     paid = orders.place(organization, stripe, 2_500)
@@ -64,7 +64,6 @@ def _set_up(organization: Organization, stripe_url: str) -> None:
     )
     for usd in (50, 100, 400):
         thresholds.add_alert(organization, usd * USD)
-    thresholds.set_cap(organization, 500 * USD)
     BillingDetails.objects.create(
         organization=organization,
         company="Acme Robotics GmbH",

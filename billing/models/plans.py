@@ -42,7 +42,7 @@ class Subscription(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     # Overrides the plan's markup for this organization; null takes the plan's.
     markup_ppm = models.PositiveIntegerField(null=True, blank=True)
-    # No more than this is used in a UTC month; null is no cap. Gateways learn of it at once.
+    # For a cap on a UTC month's usage. Nothing sets it, and nothing holds it yet.
     spend_cap_month_nanos = models.BigIntegerField(
         null=True, blank=True, validators=[MinValueValidator(0)]
     )
