@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0006_playground_keys"),
-        ("billing", "0008_model_hours"),
+        ("billing", "0009_project_budgets"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
