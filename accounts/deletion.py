@@ -2,24 +2,12 @@
 
 from django.db import transaction
 
-from accounts import audit, letters, mail, sessions
-from accounts.models import Membership, Role, User
+from accounts import audit, letters, mail, members, sessions
+from accounts.models import Role, User
 
 
 class StillNeeded(Exception):
     """The person operates the installation, or is the last owner of an organization."""
-
-
-def is_last_owner(member: Membership) -> bool:
-    owners = Membership.objects.filter(organization=member.organization_id, role=Role.OWNER)
-    return member.role == Role.OWNER and not owners.exclude(pk=member.pk).exists()
-
-
-def _needs(member: Membership) -> bool:
-    """A suspended organization of one person alone goes without an owner."""
-    organization = member.organization
-    is_alone = not organization.memberships.exclude(pk=member.pk).exists()
-    return is_last_owner(member) and not (is_alone and organization.suspended_at)
 
 
 def delete(user: User) -> None:
@@ -32,7 +20,7 @@ def delete(user: User) -> None:
     with transaction.atomic():
         locked = User.objects.select_for_update().get(pk=user.pk)
         owned = locked.memberships.filter(role=Role.OWNER).select_related("organization")
-        if locked.is_staff or any(map(_needs, owned)):
+        if locked.is_staff or any(map(members.is_last_owner, owned)):
             raise StillNeeded
         gone = audit.Actor(locked.pk, address=audit.actor().address, is_operator=False)
         audit.record("account.deleted", None, f"user {locked.pk}", by=gone)

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from accounts import deletion, organizations
+from accounts import deletion, members, organizations
 from accounts.models import Organization, Role, User
+from billing import closing
 
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """An organization whose only owner leaves."""
+    """An organization whose only owner leaves. `balance_nanos` would be left behind."""
 
     organization: Organization
     members: int  # besides the owner
@@ -19,8 +20,8 @@ class Owned:
 
     @property
     def is_closed(self) -> bool:
-        """Nobody else is in it and nothing is left in it, so it goes with its owner."""
-        return self.members == 0 and self.keys == 0 and self.balance_nanos <= 0
+        """Nobody else is in it, so it goes with its owner; otherwise it needs another."""
+        return self.members == 0
 
 
 def look(user: User) -> list[Owned]:
@@ -34,21 +35,21 @@ def look(user: User) -> list[Owned]:
             one.organization.wallet.balance_nanos,
         )
         for one in owned.order_by("organization__name", "pk")
-        if deletion.is_last_owner(one)
+        if members.is_last_owner(one)
     ]
 
 
 def depart(user: User) -> None:
-    """Delete the account, and close the organizations that nobody else is in and nothing is left
-    in: they are suspended for good, their ledger stays. All of it or nothing; raises
-    `deletion.StillNeeded` where one with other members, live keys or a balance would be left
-    without an owner, and User.DoesNotExist where the person is gone already."""
+    """Delete the account, and with it the organizations that nobody else is in: their keys are
+    refused, their balance is left behind, their ledger stays. All of it or nothing; raises
+    `deletion.StillNeeded` where an organization with other members needs an owner first, and
+    User.DoesNotExist where the person is gone already."""
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # once, however often it was sent
-        owned_by = Organization.objects.filter(memberships__user=user, memberships__role=Role.OWNER)
-        list(owned_by.select_for_update(of=("self",)).order_by("pk"))  # nobody else leaves now
+        owns = user.memberships.filter(role=Role.OWNER).order_by("organization_id")
+        for pk in owns.values_list("organization_id", flat=True):
+            organizations.lock(pk)  # nobody joins or leaves meanwhile
         for owned in look(user):
-            if not owned.is_closed:
-                raise deletion.StillNeeded
-            organizations.suspend(owned.organization)
+            if owned.is_closed:
+                closing.close(owned.organization, leaves_balance=True)
         deletion.delete(user)

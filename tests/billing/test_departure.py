@@ -7,11 +7,10 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts import audit, deletion, mail, users
-from accounts.models import AuditEntry, Membership, Role, User
+from accounts.models import ApiKey, AuditEntry, Membership, Organization, Role, User
 from billing import departure, proof
 from billing.models import Account, Transfer
 from tests import factories
-from tests.billing import scenes
 
 pytestmark = pytest.mark.django_db
 
@@ -52,34 +51,24 @@ def test_a_member_is_gone_with_everything_about_them_and_the_organization_stays(
     assert "deleted" in mailoutbox[-1].subject
 
 
-def test_an_owner_alone_of_an_empty_organization_closes_it_and_the_ledger_stays():
-    empty = scenes.make_organization("Empty", credit_nanos=0)
-    factories.cast()
-    charlie = factories.UserFactory.create(email="dora@example.com")
-    Membership.objects.filter(organization=empty).update(user=charlie)
-    wallet = Account.objects.get(organization=empty)
+def test_an_owner_alone_takes_the_organization_along_and_the_ledger_stays():
+    cast = factories.cast()
+    live = factories.key(cast.outside).row
+    wallet = Account.objects.get(organization=cast.outside)
     transfers = Transfer.objects.count()
-    departure.depart(charlie)
-    empty.refresh_from_db()
-    assert empty.suspended_at is not None
-    assert not empty.memberships.exists()
-    assert Account.objects.get(pk=wallet.pk).organization == empty
+    [owned] = departure.look(cast.charlie)
+    assert (owned.keys, owned.is_closed) == (1, True)
+    assert owned.balance_nanos == wallet.balance_nanos > 0
+    departure.depart(cast.charlie)
+    live.refresh_from_db()
+    assert not live.is_live
+    outside = Organization.objects.get(pk=cast.outside.pk)
+    assert outside.deleted_at is not None
+    wallet.refresh_from_db()
+    assert wallet.balance_nanos == owned.balance_nanos
     assert Transfer.objects.count() == transfers
     assert [check.name for check in proof.prove() if not check.is_ok] == []
     assert audit.verify().is_whole
-
-
-@pytest.mark.parametrize("left", ["key", "balance"])
-def test_an_owner_alone_stays_while_keys_or_money_are_left(left):
-    made = scenes.make_organization("Left", credit_nanos=5 if left == "balance" else 0)
-    if left == "key":
-        factories.key(made)
-    alice = User.objects.get(email="alice@example.com")
-    with pytest.raises(deletion.StillNeeded):
-        departure.depart(alice)
-    assert User.objects.filter(pk=alice.pk).exists()
-    made.refresh_from_db()
-    assert made.suspended_at is None
 
 
 def test_an_owner_of_others_needs_another_owner_first():
@@ -90,6 +79,15 @@ def test_an_owner_of_others_needs_another_owner_first():
     Membership.objects.filter(user=cast.bob).update(role=Role.OWNER)
     departure.depart(cast.alice)
     assert cast.organization.memberships.filter(role=Role.OWNER).get().user == cast.bob
+
+
+def test_nothing_is_closed_where_something_else_still_needs_the_owner():
+    cast = factories.cast()
+    alone = factories.OrganizationFactory.create(name="Alone", owner=cast.alice)
+    with pytest.raises(deletion.StillNeeded):
+        departure.depart(cast.alice)
+    alone.refresh_from_db()
+    assert alone.deleted_at is None
 
 
 def test_an_operator_stays():
@@ -108,14 +106,19 @@ def test_the_log_says_that_somebody_left_without_their_address():
 
 def test_the_page_says_what_goes_and_takes_the_address_typed():
     cast = factories.cast()
-    client = sign_in(cast.bob)
+    factories.key(cast.outside)
+    client = sign_in(cast.charlie)
     wrong = delete(client, "somebody@example.com")
     assert wrong.status_code == 422
-    assert "This is not the address of your account." in wrong.content.decode()
-    done = client.post("/account/delete", {"email": " Bob@Example.com "})
+    page = wrong.content.decode()
+    assert "This is not the address of your account." in page
+    assert "1 key stops working" in page
+    assert "can no longer be spent" in page
+    done = client.post("/account/delete", {"email": " Charlie@Example.com "})
     assert done.headers["Location"] == "/account/gone"
     assert client.get("/account/gone").status_code == 200
     assert client.get("/account").status_code == 302
+    assert not ApiKey.objects.live().filter(organization=cast.outside).exists()
 
 
 def test_the_page_of_an_owner_who_is_needed_offers_no_button():

@@ -161,11 +161,14 @@ def test_a_person_downloads_their_data(quiet: Page, base_url: str) -> None:
     assert len(found["sessions"]) == 1
 
 
-def test_a_person_with_a_balance_is_told_what_keeps_them(quiet: Page, base_url: str) -> None:
-    sign_up(quiet, base_url)
+def test_a_person_leaves_for_good(quiet: Page, base_url: str) -> None:
+    email = sign_up(quiet, base_url)
     quiet.goto(f"{base_url}/account/data")
     quiet.get_by_role("link", name="Delete my account…").click()
     confirm(quiet)
-    told = quiet.get_by_text("These organizations would be left without an owner.")
-    expect(told).to_be_visible()
-    expect(quiet.get_by_role("button", name="Delete my account")).to_be_hidden()
+    expect(quiet.get_by_text("One organization is only yours and is deleted too.")).to_be_visible()
+    quiet.get_by_label("Your email address").fill(email)
+    quiet.get_by_role("button", name="Delete my account").click()
+    expect(quiet.get_by_role("heading", name="Your account is deleted")).to_be_visible()
+    sign_in(quiet, base_url, email)
+    expect(quiet.get_by_role("heading", name="Sign in")).to_be_visible()
