@@ -50,7 +50,7 @@ def shown_as(measure: str) -> Show:
 
 
 def label(slot: Slot) -> str:
-    day = date_format(slot, "M j")
+    day = date_format(slot, _("M j"))  # a date format: month, day
     return f"{day} {slot:%H:%M}" if isinstance(slot, datetime) else day
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 
 from providers.models import Adapter, Capability, Channel, Model, Price, PriceRate, Provider
 
@@ -82,7 +83,7 @@ MODELS = (
     ModelSeed(
         "qwen-turbo",
         "qwen",
-        "Fast and cheap, for short tasks in volume.",
+        _("Fast and cheap, for short tasks in volume."),
         1_000_000,
         16_384,
         (_rate("0.05", "0.01", "0.20", "0.50"),),
@@ -92,7 +93,7 @@ MODELS = (
     ModelSeed(
         "qwen-plus",
         "qwen",
-        "Balanced quality, speed and price.",
+        _("Balanced quality, speed and price."),
         1_000_000,
         32_768,
         (_rate("0.40", "0.08", "1.20", "4.00"),),
@@ -102,7 +103,7 @@ MODELS = (
     ModelSeed(
         "qwen-max",
         "qwen",
-        "Qwen's strongest model, for hard problems.",
+        _("Qwen's strongest model, for hard problems."),
         32_768,
         8_192,
         (_rate("1.60", "0.32", "6.40"),),
@@ -111,7 +112,7 @@ MODELS = (
     ModelSeed(
         "deepseek-chat",
         "deepseek",
-        "DeepSeek answering at once, without thinking first.",
+        _("DeepSeek answering at once, without thinking first."),
         131_072,
         8_192,
         _DEEPSEEK_RATES,
@@ -121,7 +122,7 @@ MODELS = (
     ModelSeed(
         "deepseek-reasoner",
         "deepseek",
-        "DeepSeek thinking before it answers.",
+        _("DeepSeek thinking before it answers."),
         131_072,
         65_536,
         _DEEPSEEK_RATES,
@@ -135,7 +136,7 @@ LOCAL_PROVIDER = ("local", "Local model", Adapter.OPENAI)
 LOCAL_MODEL = ModelSeed(
     "smollm2-135m",
     "local",
-    "A very small model on this machine, for trying things out.",
+    _("A very small model on this machine, for trying things out."),
     2_048,
     1_024,
     (_rate("0.01", "0.01", "0.02"),),

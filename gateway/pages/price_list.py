@@ -6,10 +6,14 @@ from datetime import datetime
 from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from providers.models import Capability, Channel, Model, Price, PriceRate
 
-_DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAY_NAMES = (
+    gettext_lazy("Mon"), gettext_lazy("Tue"), gettext_lazy("Wed"), gettext_lazy("Thu"),
+    gettext_lazy("Fri"), gettext_lazy("Sat"), gettext_lazy("Sun"),
+)  # fmt: skip
 _WORKDAYS = 0b0011111
 _PREFERRED_EXAMPLE = "qwen-turbo"
 _PARAMETERS = (
@@ -163,8 +167,8 @@ def _when(rates: list[PriceRate]) -> str:
 
 def _days(weekdays: int) -> str:
     if weekdays == _WORKDAYS:
-        return "Mon–Fri"
-    return ", ".join(name for bit, name in enumerate(_DAY_NAMES) if weekdays >> bit & 1)
+        return _("Mon–Fri")
+    return ", ".join(str(name) for bit, name in enumerate(_DAY_NAMES) if weekdays >> bit & 1)
 
 
 def _clock(minute: int) -> str:

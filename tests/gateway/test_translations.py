@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import override
 from django.utils.translation.template import templatize
+
+from gateway.templatetags import ui
 
 ROOT = Path(settings.BASE_DIR)
 MESSAGES = Path(settings.LOCALE_PATHS[0]) / "zh_Hans" / "LC_MESSAGES"
@@ -23,8 +26,8 @@ _FUNCTIONS = {
     for suffix in ("", "_lazy", "_noop")
 }
 _NAMES = {"_", *_FUNCTIONS}
-# Translates what gateway/openapi.py marks where it is written.
-_COMPUTED = {"gateway/pages/reference.py": 1}
+# These translate what is marked where it is written: gateway/openapi.py, and just above.
+_COMPUTED = {"gateway/pages/reference.py": 1, "gateway/templatetags/ui.py": 1}
 _CONTEXT_END = "\x04"  # as .mo files have it
 
 
@@ -168,3 +171,12 @@ def test_the_compiled_messages_are_those_written():
             # The newer Pythons find a plural by `gettext` too.
             compiled_as = catalog.gettext(message), catalog.ngettext(message, message, 1)
             assert translation in compiled_as
+
+
+def test_what_a_probe_noted_is_said_in_the_readers_language() -> None:
+    with override("zh-hans"):
+        assert ui.probe_note("8 % of requests failed") == "8 % 的请求失败"
+        assert ui.probe_note("1 of 2 channels failing") == "1/2 个渠道失败"
+        assert ui.probe_note("no answer") == "没有应答"
+    with override("en"):
+        assert ui.probe_note("8 % of requests failed") == "8 % of requests failed"
