@@ -24,6 +24,8 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     KeyBudget,
+    LatencyDay,
+    ModelHour,
     PaymentCustomer,
     PaymentEvent,
     PaymentOrder,
@@ -122,7 +124,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
 @admin.register(
     AccountDelta, Archive, ArchivedAccount, ArchivedUsage, IdempotencyKey, KeyBudget,
-    ProjectBudget, RollupWatermark, StreamProgress, Sweep,
+    LatencyDay, ModelHour, ProjectBudget, RollupWatermark, StreamProgress, Sweep,
 )  # fmt: skip
 class MachineryAdmin(ReadOnlyAdmin):
     list_display = ("__str__",)

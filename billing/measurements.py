@@ -7,7 +7,7 @@ within a few percent. The rows are added by `billing.rollups`, in its own exact 
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -35,7 +35,8 @@ def _list(reasons: Iterable[str]) -> str:
     return ", ".join(f"'{reason}'" for reason in reasons)
 
 
-def _bucket(value: str) -> str:
+def bucket_of(value: str) -> str:
+    """The bucket of a value, both as SQL."""
     return f"floor(ln(greatest({value}, 1)::float8) / ln(2::float8) * {BUCKETS_PER_DOUBLING})"
 
 
@@ -48,10 +49,10 @@ FROM billing_usagerecord CROSS JOIN LATERAL (VALUES
           WHEN billing_reason = '{BillingReason.UPSTREAM_FAILED}' AND status < 500 THEN NULL
           WHEN billing_reason IN ({_list(_FAILED)}) THEN '{Measure.FAILED}' END, 0),
     (CASE WHEN is_stream AND first_token_ms IS NOT NULL THEN '{Measure.FIRST_TOKEN}' END,
-        {_bucket("first_token_ms")}),
+        {bucket_of("first_token_ms")}),
     (CASE WHEN is_stream AND output_tokens + reasoning_output_tokens >= {SPEED_TOKENS_MIN}
           AND duration_ms - first_token_ms >= {SPEED_MILLISECONDS_MIN} THEN '{Measure.SPEED}' END,
-        {_bucket(f"CASE WHEN duration_ms > first_token_ms THEN {_SPEED} END")})
+        {bucket_of(f"CASE WHEN duration_ms > first_token_ms THEN {_SPEED} END")})
 ) AS kind (measure, bucket)
 WHERE xid >= %(lower)s AND xid < %(upper)s AND charged_at >= %(since)s
     AND kind.measure IS NOT NULL
@@ -110,12 +111,18 @@ class Figures:
         return median(self.buckets.get(Measure.SPEED, {}))
 
 
-def median(counts: dict[int, int]) -> float | None:
-    """The middle value of a histogram, taken as evenly spread (by ratio) inside its bucket."""
-    middle, so_far = sum(counts.values()) / 2, 0
+def median(counts: Mapping[int, int]) -> float | None:
+    """The middle value of a histogram."""
+    return percentile(counts, 0.5)
+
+
+def percentile(counts: Mapping[int, int], share: float) -> float | None:
+    """What `share` of a histogram's values do not exceed, taken as evenly spread (by ratio)
+    inside its bucket; None of an empty one."""
+    wanted, so_far = sum(counts.values()) * share, 0
     for bucket, count in sorted(counts.items()):
-        if so_far + count >= middle and count:
-            inside = (middle - so_far) / count
+        if so_far + count >= wanted and count:
+            inside = (wanted - so_far) / count
             return float(math.pow(2, (bucket + inside) / BUCKETS_PER_DOUBLING))
         so_far += count
     return None

@@ -11,7 +11,7 @@ exactly once.
 
 from django.db import connection, transaction
 
-from billing import measurements
+from billing import latency, measurements
 from billing.models import RollupWatermark
 
 # One step adds the records of this many transactions; one run takes this many steps.
@@ -124,6 +124,7 @@ def _add(lower: int, upper: int) -> int:
         records = int(cursor.fetchone()[0])
     if records:
         measurements.add(lower, upper)
+        latency.add(lower, upper)
     return records
 
 
@@ -134,13 +135,13 @@ def rebuild() -> int:
     Records already here whose ids lie at or above the border (a few of the last moment's, or
     after a restore another cluster's) would be met again by later runs. Their `xid` becomes zero:
     counted now and never again. Charging waits while that is done, not while the sums are made.
-    Models' measurements are those of the records that are here. Dying in between leaves a
+    Measurements and latencies are those of the records that are here. Dying in between leaves a
     watermark that makes the next run rebuild.
     """
     upper = _settle_the_border()
     with transaction.atomic(), connection.cursor() as cursor:
         RollupWatermark.objects.select_for_update().get(pk=1)
-        tables = ("usagehour", "usageday", "modelhour")
+        tables = ("usagehour", "usageday", "modelhour", "latencyday")
         cursor.execute("; ".join(f"DELETE FROM billing_{table}" for table in tables))
         cursor.execute(_ADD_ARCHIVED)
         archived = int(cursor.fetchone()[0])

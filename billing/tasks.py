@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from billing import alerts, invoices, ledger, measurements, partitions, rollups, thresholds
+from billing import alerts, invoices, latency, ledger, measurements, partitions, rollups, thresholds
 from billing.payments import automatic_runs, events, orders
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def roll_up_usage() -> int:
 @shared_task
 def prune_measurements() -> int:
     """Take out what was measured of models longer ago than pages show."""
-    return measurements.prune()
+    return measurements.prune() + latency.prune()
 
 
 @shared_task

@@ -18,6 +18,7 @@ from billing.models import (
     Account,
     Invoice,
     InvoiceLine,
+    LatencyDay,
     RollupWatermark,
     Transfer,
     TransferKind,
@@ -210,6 +211,14 @@ def month_of_use(organization: Organization, days: int = 30, seed: int = 7) -> N
             _roll(organization, rng.choice(made), model, day, size, now if back == 0 else None)
     for minutes in (1, 2, 4, 9, 11, 16, 31, 44, 52, 75, 96, 130, 190, 260, 420):
         _request(organization, rng, made, models, now - timedelta(minutes=minutes))
+    for back in range(days):
+        for bucket in range(28, 42):
+            LatencyDay.objects.create(
+                organization_id=organization.pk,
+                day=(now - timedelta(days=back)).date(),
+                bucket=bucket,
+                requests=rng.randrange(1, 6 * (bucket - 27) if bucket < 35 else 6 * (43 - bucket)),
+            )
     wallet = ledger.open_wallet(organization)
     ledger.credit(wallet, 250 * USD, kind=TransferKind.TOP_UP, reason="Bank transfer 2026-1107")
     _spend(wallet, organization)

@@ -27,6 +27,7 @@ from billing.models.plans import Plan, Subscription
 from billing.models.preferences import AutoTopUp, BillingDetails, SpendAlert
 from billing.models.usage import (
     BillingReason,
+    LatencyDay,
     Measure,
     ModelHour,
     RollupWatermark,
@@ -52,6 +53,7 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "KeyBudget",
+    "LatencyDay",
     "Measure",
     "ModelHour",
     "OrderState",

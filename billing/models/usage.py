@@ -158,6 +158,26 @@ class ModelHour(models.Model):
         return f"{self.model} {self.hour} {self.measure}"
 
 
+class LatencyDay(models.Model):
+    """How many of an organization's streams had their first token within a bucket of
+    milliseconds, on a UTC day (see billing.latency)."""
+
+    organization_id = models.BigIntegerField()
+    day = models.DateField()
+    bucket = models.SmallIntegerField()
+    requests = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                name="latency_day_once", fields=["organization_id", "day", "bucket"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} {self.day}"
+
+
 class RollupWatermark(models.Model):
     """Rows of transactions below `xid` are in the rollups; one row, locked while rolling up."""
 
