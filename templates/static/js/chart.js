@@ -24,7 +24,8 @@ function content(slot, beforeWord) {
 function sentence(slot, beforeWord) {
   const parts = [...slot.querySelectorAll("desc")].map((p) => `${p.dataset.name} ${p.textContent}`);
   if (slot.dataset.before) parts.push(`${beforeWord} ${slot.dataset.before}`);
-  return [`${slot.dataset.label}: ${slot.dataset.total}`, ...parts].join(", ");
+  const { label, total } = slot.dataset;
+  return [total ? `${label}: ${total}` : label, ...parts].join(", ");
 }
 
 function enable(chart) {

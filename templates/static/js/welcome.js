@@ -14,6 +14,7 @@ function receive(answer) {
   box.querySelector("[data-again]").hidden = true;
   for (const name of ["received", "link", "usage"]) box.querySelector(`[data-${name}]`).hidden = false;
   box.classList.add("is-received");
+  document.querySelector("[data-next]").hidden = false;
   for (const name of ["run", "wait"]) {
     document.querySelector(`[data-step-${name}]`).classList.add("is-done");
   }
