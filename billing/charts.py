@@ -16,7 +16,7 @@ NOTHING = "–"
 HEIGHT = 220
 SERIES_MAX = 8
 OTHER = SERIES_MAX + 1
-_LABELS_MAX = 6
+_LABELS_MAX = 7
 _STEPS = ("1", "1.2", "1.6", "2", "2.4", "3", "4", "5", "6", "8", "10")
 _TICKS = 4
 _GAP_OF_SLOT = 0.28
@@ -229,7 +229,7 @@ def _slot(
 
 
 def _labels(labels: Sequence[str]) -> list[tuple[str, str, str, bool]]:
-    """At most six along the axis, evenly spread; every other one on a phone."""
+    """At most seven along the axis, evenly spread; every other one on a phone."""
     count = len(labels)
     shown = min(count, _LABELS_MAX)
     places = sorted({round(k * (count - 1) / max(1, shown - 1)) for k in range(shown)})

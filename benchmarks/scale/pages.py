@@ -25,7 +25,15 @@ _QUERIES: dict[str, list[dict[str, str]]] = {
         for period in _PERIODS
     ],
     "models": [{"can": "reasoning", "sort": "speed"}],
-    "requests": [{"q": "{request_id}"}, {"q": "nothing like an id"}, {"before": "{before}"}],
+    "keys": [{"state": "closed"}, {"state": "all", "q": "Key 9"}, {"q": "nothing like it"}],
+    "requests": [
+        {"status": "error"},
+        {"cost_min": "1000"},
+        {"period": "30d", "status": "client"},
+        {"q": "{request_id}"},
+        {"q": "nothing like an id"},
+        {"before": "{before}"},
+    ],
 }
 # What a route's arguments are where they differ from the sample's.
 _ARGUMENTS = {name: {"slug": "streaming"} for name in ("docs_page", "docs_source")}

@@ -18,7 +18,8 @@ PUBLIC = [
     "/accounts/signup/",
     "/nothing-here",
 ]
-PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/usage", "/requests",
+PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/keys?q=none", "/usage",
+           "/usage?compare=1&by=key", "/requests", "/requests?status=error",
            "/billing", "/billing/history", "/billing/top-up", "/billing/redeem",
            "/billing/payment", "/billing/limits", "/billing/invoices", "/billing/plans",
            "/billing/details", "/billing/plans/pro", "/account", "/account/email",

@@ -34,8 +34,11 @@ from tests.gateway.routes import addresses
 from tests.gateway.wire import Wire, body_of
 
 NOW = "2026-11-20T12:00:00+00:00"
+# A stream is read here by a client that is not asynchronous.
+pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 OTHERS_IDS = 500  # where the other organization's ids begin; ours are above
 OUR_IDS = 10_000
+_USAGE = ("overview", "usage", "usage.csv")
 _CHANGING = re.compile(
     r'name="csrfmiddlewaretoken" value="[^"]*"|nonce="[^"]*"|ttonk_sk_\w{36}|[0-9a-f]{32}'
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -182,7 +185,7 @@ def _ask(
         transaction.set_rollback(True)
     if client.cookies.output() != cookies:
         client.cookies.load(cookies.replace("Set-Cookie: ", ""))
-    body = answer.content.decode(errors="replace") if not answer.streaming else ""
+    body = (b"".join(answer) if answer.streaming else answer.content).decode(errors="replace")
     if "data-secret>" in body:  # a new key, which is another one each time
         body = re.sub(r"…\w{4}\b|ttonk_sk_\w+", "…", body)
     where = answer.headers.get("Location", "")
@@ -212,7 +215,12 @@ def _own_paths(values: dict[str, list[str]]) -> list[str]:
     """Our own pages: the administration and the account pages have tests below."""
     ours = UsageRecord.objects.filter(api_key_id=OTHERS_IDS, project_id=OTHERS_IDS)
     queries = [f"/requests/{record.pk}" for record in ours.filter(organization_id__gte=OUR_IDS)]
-    queries += [f"/usage?by={group}&period=30d" for group in ("model", "project", "key")]
+    groups = ("model", "project", "key", "member")
+    queries += [f"/{page}?by={group}&period=30d" for group in groups for page in _USAGE]
+    key = values["pk"][0]
+    narrowed = (f"key={key}", f"project={OTHERS_IDS}", f"member={OTHERS_IDS}", "status=error")
+    queries += [f"{page}?{one}" for page in ("/usage", "/requests", "/keys") for one in narrowed]
+    queries += ["/keys?state=all&q=Char", f"/requests.csv?key={key}", "/overview?by=key"]
     queries += [f"/requests?q={values['request_id'][0]}", "/requests?before=" + "f" * 32]
     return addresses(values, without=("/admin/", "/accounts/")) + queries
 
