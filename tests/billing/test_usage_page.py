@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.db import connection, transaction
 
 from billing import charts, latency, periods, rollups, spending
 from billing.figures import SUMS, change_percent
@@ -233,13 +234,13 @@ def test_overview_tells_the_median_time_to_the_first_token(client, cast) -> None
 def test_roll_up_counts_the_first_tokens_of_streams_once(again) -> None:
     with time_machine.travel(datetime.now(UTC)):
         organization = factories.OrganizationFactory.create()
-        for first_token_ms, is_stream in ((300, True), (310, True), (300, False), (None, True)):
-            factories.record(
-                organization, first_token_ms=first_token_ms, is_stream=is_stream, xid=1
-            )
-        scenes.execute("UPDATE billing_usagerecord SET xid = pg_current_xact_id()::text::bigint")
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+            [xid] = cursor.fetchone() or [0]
+            for ms, is_stream in ((300, True), (310, True), (300, False), (None, True)):
+                factories.record(organization, first_token_ms=ms, is_stream=is_stream, xid=xid)
         scenes.wait_until_visible()
         rollups.roll_up()
         again()
         mine = LatencyDay.objects.filter(organization_id=organization.pk)
-        assert {row.bucket: row.requests for row in mine} in ({32: 1, 33: 1}, {32: 2}, {33: 2})
+        assert {row.bucket: row.requests for row in mine} == {32: 1, 33: 1}
