@@ -6,10 +6,10 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Lower
 from django.http import HttpRequest
 
-from accounts import keys
+from accounts import audit, keys
+from accounts.desk import LargeAdmin, RecordedAdmin
 from accounts.lists import LargeTablePaginator
 from accounts.models import (
     ApiKey,
@@ -27,16 +27,8 @@ from accounts.models import (
 _OWNERS_MAX = 100
 
 
-class LargeAdmin(admin.ModelAdmin):
-    """A table that grows with the customers: the newest first, nothing counted exactly."""
-
-    show_full_result_count = False
-    paginator = LargeTablePaginator
-    ordering = ("-id",)
-
-
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(RecordedAdmin, DjangoUserAdmin):
     show_full_result_count = False
     paginator = LargeTablePaginator
     add_form = AdminUserCreationForm
@@ -50,40 +42,6 @@ class UserAdmin(DjangoUserAdmin):
         ("Times", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "usable_password", "password1", "password2")}),)
-
-
-class MembershipInline(admin.TabularInline):
-    model = Membership
-    raw_id_fields = ("user",)
-    extra = 0
-
-
-@admin.register(Organization)
-class OrganizationAdmin(LargeAdmin):
-    """Made by `create_organization` or by sign-up, which also give it a wallet and a plan."""
-
-    list_display = ("name", "slug", "created_at", "suspended_at")
-    search_fields = ("name", "slug")
-    search_help_text = "Part of a name, or a member's whole email address."
-    readonly_fields = ("created_at",)
-    inlines = (MembershipInline,)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """An address is looked up by its index; joined to the names it would join every member."""
-        if "@" not in search_term:
-            return super().get_search_results(request, queryset, search_term)
-        users = User.objects.alias(address=Lower("email")).filter(
-            address=search_term.strip().lower()
-        )
-        return queryset.filter(memberships__user__in=users), False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Membership)
@@ -171,12 +129,27 @@ class ReadOnlyAdmin(LargeAdmin):
         return False
 
 
+class SubjectFilter(admin.SimpleListFilter):
+    """What the actions are about: the word before their dot."""
+
+    title = "subject"
+    parameter_name = "subject"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        subjects = sorted({action.partition(".")[0] for action in audit.ACTIONS})
+        return [(one, one.replace("_", " ")) for one in subjects]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        return queryset.filter(action__startswith=f"{chosen}.") if chosen else queryset
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "organization", "actor_email", "action", "target", "address",
                     "is_operator")  # fmt: skip
     list_select_related = ("organization",)
-    list_filter = ("is_operator",)
+    list_filter = ("is_operator", SubjectFilter)
     search_fields = ("=actor_email", "=action")
     search_help_text = "A whole email address, or an action such as key.revoked."
 

@@ -6,4 +6,4 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from accounts import playground  # noqa: F401  (it hears of people who sign out)
+        from accounts import impersonation, playground  # noqa: F401  (both hear of sign-outs)

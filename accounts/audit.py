@@ -63,6 +63,24 @@ ACTIONS = {
     "account.second_factor_removed": _("Removed a second factor"),
     "account.recovery_codes_made": _("Made new recovery codes"),
     "account.deleted": _("Deleted their account"),
+    "impersonation.began": _("Opened the dashboard as the owner"),
+    "impersonation.ended": _("Left the owner’s dashboard"),
+    "wallet.adjusted": _("Adjusted the balance"),
+    "adjustment.requested": _("Asked for an adjustment"),
+    "adjustment.approved": _("Approved an adjustment"),
+    "adjustment.refused": _("Refused an adjustment"),
+    "codes.created": _("Made redeem codes"),
+    "payment.confirmed": _("Confirmed a payment"),
+    "channel.tried": _("Tried a channel"),
+    "catalog.added": _("Added to the catalog"),
+    "catalog.changed": _("Changed the catalog"),
+    "catalog.deleted": _("Took out of the catalog"),
+    "terms.added": _("Added terms"),
+    "terms.changed": _("Changed terms"),
+    "terms.deleted": _("Took terms away"),
+    "operator.added": _("Added a record"),
+    "operator.changed": _("Changed a record"),
+    "operator.deleted": _("Deleted a record"),
 }
 _TARGET_CHARS = 200
 _DETAIL_CHARS = 500
@@ -100,6 +118,7 @@ def actor(user: User | None = None) -> Actor:
     address = str(request.META.get("REMOTE_ADDR") or "")
     match = request.resolver_match
     is_operator = match is not None and "admin" in match.app_names
+    is_operator = is_operator or hasattr(request, "impersonation")
     if user is None and request.user.is_authenticated:
         user = request.user
     if user is None:

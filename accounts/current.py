@@ -39,6 +39,12 @@ def choose(request: HttpRequest, organization: Organization) -> None:
             delattr(request, name)
 
 
+def see_as(request: HttpRequest, membership: Membership) -> None:
+    """For this request, the pages are those of somebody else's membership, and of no other."""
+    request._membership = membership  # type: ignore[attr-defined]
+    request._memberships = [membership]  # type: ignore[attr-defined]
+
+
 def _find(request: HttpRequest) -> Membership | None:
     mine = choices(request)
     chosen = request.session.get(SESSION_KEY) if mine else None

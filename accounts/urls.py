@@ -60,6 +60,7 @@ urlpatterns = [
     *_entrance,
     *_settings,
     path("organizations/switch", views.switch_organization, name="organization_switch"),
+    path("impersonation/end", views.end_impersonation, name="impersonation_end"),
     path("organizations/new", views.new_organization, name="organization_new"),
     path("settings", organization.settings, name="settings"),
     path("settings/leave", organization.leave, name="organization_leave"),

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from accounts import current, limits, organizations
+from accounts import current, impersonation, limits, organizations
 from accounts.forms import OrganizationForm
 from accounts.models import Organization, User
 
@@ -22,6 +22,16 @@ def switch_organization(request: HttpRequest) -> HttpResponse:
         return redirect("home")
     current.choose(request, get_object_or_404(mine, pk=int(chosen)))
     return redirect("home")
+
+
+@require_POST
+@login_required
+def end_impersonation(request: HttpRequest) -> HttpResponse:
+    """An operator leaves a customer's dashboard, back to that customer's record."""
+    organization = impersonation.end(request)
+    if organization is None:
+        return redirect("home")
+    return redirect("admin:accounts_organization_change", organization.pk)
 
 
 @limits.posts("10/h")

@@ -70,6 +70,7 @@ account_gone                         200 200 200 200 200 200 200
 admin:logout                         302 302 302 302 302 302 302
 admin:*                              in  in  in  in  in  in  in
 organization_switch                  405 405 405 405 405 405 405 | 302 302 302 302 302 404 in
+impersonation_end                    405 405 405 405 405 405 405 | 302 302 302 302 302 302 in
 organization_new                     302 302 302 302 302 302 in
 settings                             200 200 200 200 200 200 in  | 302 302 403 403 403 302 in
 organization_leave                   200 200 200 200 200 200 in  | 302 302 302 302 302 302 in
