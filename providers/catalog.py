@@ -116,7 +116,7 @@ def load(previous: Catalog | None = None) -> Catalog:
     channels: dict[int, list[ChannelFacts]] = {}
     for row in rows.order_by("priority", "id"):
         try:
-            facts = _channel(row, health.get(row.pk) or ChannelHealth())
+            facts = channel_facts(row, health.get(row.pk))
         except ValueError as error:
             log.error("channel %s is left out: %s", row.pk, error)
         else:
@@ -153,7 +153,8 @@ def _headers(row: Channel) -> dict[str, str]:
     return headers
 
 
-def _channel(row: Channel, health: ChannelHealth) -> ChannelFacts:
+def channel_facts(row: Channel, health: ChannelHealth | None = None) -> ChannelFacts:
+    """How to reach the channel. Raises ValueError for an address that is none."""
     return ChannelFacts(
         id=row.pk,
         provider=row.provider.slug,
@@ -164,5 +165,5 @@ def _channel(row: Channel, health: ChannelHealth) -> ChannelFacts:
         priority=row.priority,
         weight=row.weight,
         is_local_stand_in=row.is_local_stand_in,
-        health=health,
+        health=health or ChannelHealth(),
     )

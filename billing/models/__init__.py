@@ -1,3 +1,4 @@
+from billing.models.adjustments import AdjustmentRequest, AdjustmentState
 from billing.models.archives import Archive, ArchivedAccount, ArchivedUsage
 from billing.models.invoices import Invoice, InvoiceLine
 from billing.models.ledger import (
@@ -40,6 +41,8 @@ __all__ = [
     "Account",
     "AccountDelta",
     "AccountKind",
+    "AdjustmentRequest",
+    "AdjustmentState",
     "Archive",
     "ArchivedAccount",
     "ArchivedUsage",

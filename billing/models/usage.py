@@ -124,6 +124,10 @@ class UsageDay(Rollup):
                 fields=["organization_id", "day", "project_id", "api_key_id", "model"],
             )
         ]
+        # Of all organizations: days are written in order, so a block range tells what to skip.
+        indexes: ClassVar = [
+            BrinIndex(name="usage_day_by_day", fields=["day"], autosummarize=True),
+        ]
 
     def __str__(self) -> str:
         return f"{self.organization_id} {self.day} {self.model}"
