@@ -42,6 +42,7 @@ app.conf.beat_schedule = {
     "roll-up-usage": _every("billing.tasks.roll_up_usage", 10),
     "prune-measurements": _every("billing.tasks.prune_measurements", 3600),
     "probe-components": _every("gateway.tasks.probe_components", 60),
+    "sum-past-days": _every("gateway.tasks.sum_past_days", 300),
     "mail-low-balances": _every("billing.tasks.mail_low_balances", 60),
     "send-mails": _every("accounts.tasks.send_mails", 2),
     "mail-spend-alerts": _every("billing.tasks.mail_spend_alerts", 300),

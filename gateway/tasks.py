@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from gateway import history, probes
+from gateway import history, operations, probes
 
 
 @shared_task
@@ -11,3 +11,9 @@ def probe_components() -> int:
     found = probes.look()
     history.note(found)
     return len(found)
+
+
+@shared_task
+def sum_past_days() -> int:
+    """So that the operator's front page need only add today."""
+    return operations.sum_past_days()

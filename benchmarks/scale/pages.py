@@ -89,10 +89,11 @@ def addresses(sample: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def admin_addresses(sample: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The operator's lists: each table's first page, and searches."""
+    """The operator's front page and lists: each table's first page, and searches."""
     from django.contrib import admin
     from django.urls import reverse
 
+    yield "front page", reverse("admin:index")
     for model in admin.site._registry:
         table = f"{model._meta.app_label}_{model._meta.model_name}"
         path = reverse(f"admin:{table}_changelist")

@@ -22,7 +22,7 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "config.apps.OperatorsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.SessionActivityMiddleware",
+    "accounts.middleware.ImpersonationMiddleware",
     "accounts.middleware.CurrentOrganizationMiddleware",
 ]
 
@@ -241,6 +242,11 @@ DEFAULT_PLAN: str = env.str("TTONK_DEFAULT_PLAN", default="starter")
 # Older months of transfers and usage records are reported for `archive_month`; 0 keeps all.
 RETENTION_MONTHS: int = env.int("TTONK_RETENTION_MONTHS", default=0)
 LOW_BALANCE_NANOS: int = env.int("TTONK_LOW_BALANCE_NANOS", default=500_000_000)
+
+# An operator without an authenticator app or a passkey sets one up before the admin opens.
+STAFF_SECOND_FACTOR: bool = env.bool("TTONK_STAFF_SECOND_FACTOR", default=True)
+# What one operator may move for one organization in a day alone; more waits for another operator.
+ADJUSTMENT_ALONE_NANOS: int = env.int("TTONK_ADJUSTMENT_ALONE_NANOS", default=100_000_000_000)
 
 # Cards through Stripe, where a secret key is set. Webhooks are believed by their signature alone,
 # so a key without the secret that signs them does not start.

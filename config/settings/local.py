@@ -16,6 +16,8 @@ for _name, _value in folder.environment(_data).items():
 os.environ.setdefault("DATABASE_URL", "postgres://ttonkapi@127.0.0.1:1/ttonkapi")
 # A stranger goes on at once; the mail with the link lies in the data folder.
 os.environ.setdefault("TTONK_EMAIL_VERIFICATION", "optional")
+# `make run` prints an operator's sign-in, to be used as it stands.
+os.environ.setdefault("TTONK_STAFF_SECOND_FACTOR", "off")
 os.environ.setdefault("TTONK_LOG_FORMAT", "text")
 os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],*")
 

@@ -30,6 +30,7 @@ for _name in ("TTONK_LOCAL_MODEL_URL", "DASHSCOPE_API_KEY", "DEEPSEEK_API_KEY"):
 from .base import *  # noqa: E402, F403
 
 ALLOWED_HOSTS = ["*"]
+STAFF_SECOND_FACTOR = False  # the tests of it switch it on
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
 WHITENOISE_USE_FINDERS = True

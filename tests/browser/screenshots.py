@@ -14,6 +14,7 @@ import secrets
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ Two threads may both read `41`, and both write `42`. To mend it:
 class Page:
     name: str
     path: str
-    who: str = ""  # "busy", "new", or nobody
+    who: str = ""  # "busy", "new", "operator", or nobody
     full: bool = True
     act: str = ""
 
@@ -86,6 +87,21 @@ PAGES = [
     Page("models-none", "/models?q=nothing-like-it", full=False),
     Page("model", "/models/deepseek-reasoner"),
     Page("status", "/status"),
+    Page("admin", "/admin/", "operator"),
+    Page("admin-organizations", "/admin/accounts/organization/", "operator"),
+    Page("admin-organization", "/admin/accounts/organization/{organization}/change/", "operator"),
+    Page("admin-adjust", "/admin/accounts/organization/{organization}/adjust/", "operator"),
+    Page("admin-adjustment", "/admin/billing/adjustmentrequest/{adjustment}/change/", "operator"),
+    Page("admin-channels", "/admin/providers/channel/", "operator"),
+    Page("admin-price", "/admin/providers/price/add/?model={model}", "operator", act="price"),
+    Page("admin-codes", "/admin/billing/redeemcode/make/", "operator"),
+    Page("admin-log", "/admin/accounts/auditentry/", "operator"),
+    Page(
+        "impersonation",
+        "/admin/accounts/organization/{organization}/change/",
+        "operator",
+        act="impersonate",
+    ),
     Page("not-found", "/nothing-here"),
     Page("welcome", "/accounts/signup/", act="sign-up"),
     Page("overview-new", "/overview", "new"),
@@ -213,7 +229,27 @@ def prepare(stripe_url: str) -> dict[str, Any]:
         **people,
         "key": organization.api_keys.order_by("pk")[0].pk,
         "request": f"req_{latest.pk.hex}",
+        **_operate(organization, mark),
         "invoice": Invoice.objects.get(organization=organization).number,
+    }
+
+
+def _operate(organization: Any, mark: str) -> dict[str, Any]:
+    """An operator, who has asked for something of the organization."""
+    from accounts.models import User
+    from billing import adjustments
+    from providers.models import Model
+    from tests.factories import PASSWORD, USD
+
+    operator = User.objects.create_superuser(f"olga-{mark}@example.com", PASSWORD)
+    asked = adjustments.ask(
+        organization, 250 * USD, reason="Outage of 2026-11-02", by=operator, form_id=uuid.uuid4()
+    )
+    return {
+        "operator": operator.email,
+        "organization": organization.pk,
+        "adjustment": asked.pk,
+        "model": Model.objects.get(name="qwen-plus").pk,
     }
 
 
@@ -344,6 +380,15 @@ def act(tab: Any, what: str) -> None:
         tab.fill("[name=password]", "correct horse battery staple")
         tab.click("form .button-primary")
         tab.wait_for_selector(".account-nav")
+    elif what == "price":
+        for name in ("input", "cached_input", "output", "reasoning_output"):
+            tab.fill(f"[name=rates-0-{name}_nanos]", "400000000")
+        tab.click("[name=_save]")
+        tab.wait_for_selector("[name=_confirmed]")
+    elif what == "impersonate":
+        tab.click("text=Open dashboard as owner")
+        tab.goto(tab.url.partition("/admin/")[0].removesuffix("/overview") + "/overview")
+        tab.wait_for_selector(".impersonation")
     elif what == "create":
         tab.fill("[name=name]", "Nightly evaluation")
         tab.click("form .button-primary")
