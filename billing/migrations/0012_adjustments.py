@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ("accounts", "0006_playground_keys"),
-        ("billing", "0010_payments_parked"),
+        ("billing", "0011_latency_days"),
     ]
 
     operations = [
