@@ -47,6 +47,8 @@ ACTIONS = {
     "key.rotated": _("Rotated a key"),
     "key.revoked": _("Revoked a key"),
     "plan.changed": _("Changed the plan"),
+    "plan.scheduled": _("Chose another plan from the next month on"),
+    "plan.kept": _("Kept the plan"),
     "top_up.started": _("Started a top-up"),
     "top_up.canceled": _("Canceled a top-up"),
     "top_up.refunded": _("Refunded a top-up"),

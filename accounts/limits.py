@@ -19,3 +19,14 @@ def posts(
     """At most `rate` POSTs (such as `20/m`) per signed-in user, or per address with `key="ip"`."""
     decorator: Any = ratelimit(key=key, rate=rate, method="POST")
     return decorator  # type: ignore[no-any-return]
+
+
+def gets(
+    rate: str,
+) -> Callable[
+    [Callable[Concatenate[RequestT, P], HttpResponse]],
+    Callable[Concatenate[RequestT, P], HttpResponse],
+]:
+    """The same for GETs of a signed-in user that are dear to answer."""
+    decorator: Any = ratelimit(key="user", rate=rate, method="GET")
+    return decorator  # type: ignore[no-any-return]

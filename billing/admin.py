@@ -11,20 +11,24 @@ from billing.models import (
     ArchivedUsage,
     AutoTopUp,
     BillingDetails,
+    CreditNote,
     Dispute,
     IdempotencyKey,
     Invoice,
     InvoiceLine,
+    Issuer,
     KeyBudget,
     LatencyDay,
     ModelHour,
     PaymentCustomer,
     PaymentEvent,
+    PlanCharge,
     ProjectBudget,
     RollupWatermark,
     SpendAlert,
     StreamProgress,
     Sweep,
+    TaxRule,
     Transfer,
     UsageDay,
     UsageHour,
@@ -86,7 +90,8 @@ class InvoiceLineInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "organization", "month", "total_nanos", "finalized_at")
+    list_display = ("__str__", "organization", "month", "total_nanos", "total_minor", "tax_kind",
+                    "finalized_at")  # fmt: skip
     list_select_related = ("organization",)
     raw_id_fields = ("organization",)
     search_fields = ("=number", "organization__name")
@@ -99,6 +104,47 @@ class InvoiceLineAdmin(ReadOnlyAdmin):
     list_select_related = ("invoice",)
     raw_id_fields = ("invoice",)
     search_fields = ("=invoice__number", "model", "project_name")
+
+
+@admin.register(CreditNote)
+class CreditNoteAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "invoice", "total_minor", "reason", "issued_at")
+    list_select_related = ("invoice",)
+    raw_id_fields = ("invoice", "issuer")
+    search_fields = ("=number", "=invoice__number")
+    ordering = ("-pk",)
+
+
+@admin.register(PlanCharge)
+class PlanChargeAdmin(ReadOnlyAdmin):
+    list_display = ("organization", "kind", "plan_name", "first_day", "last_day", "amount_nanos",
+                    "charged_at")  # fmt: skip
+    list_select_related = ("organization",)
+    raw_id_fields = ("organization",)
+    search_fields = ("organization__slug",)
+    ordering = ("-pk",)
+
+
+class TaxRuleInline(admin.TabularInline):
+    model = TaxRule
+    extra = 0
+
+
+@admin.register(Issuer)
+class IssuerAdmin(admin.ModelAdmin):
+    """What is written here stands on the invoices to come; those written keep what it was."""
+
+    list_display = ("code", "name", "country", "vat_id", "customer_countries")
+    search_fields = ("code", "name")
+    inlines = (TaxRuleInline,)
+
+
+@admin.register(TaxRule)
+class TaxRuleAdmin(admin.ModelAdmin):
+    list_display = ("issuer", "country", "rate_ppm", "is_reverse_charged")
+    list_select_related = ("issuer",)
+    list_filter = ("issuer",)
+    search_fields = ("=country",)
 
 
 @admin.register(PaymentEvent)

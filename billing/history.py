@@ -111,6 +111,8 @@ def _title(kind: TransferKind, sign: int) -> str:
         TransferKind.CODE: _("Redeemed code"),
         TransferKind.REFUND: _("Refund"),
         TransferKind.PLAN_FEE: _("Plan fee"),
+        TransferKind.PLAN_CREDIT: _("Included credit"),
+        TransferKind.CREDIT_NOTE: _("Credit note"),
         TransferKind.ADJUSTMENT: _("Adjustment"),
     }
     return titles.get(kind, str(kind.label))

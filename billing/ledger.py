@@ -25,6 +25,8 @@ _PLATFORM = {
     TransferKind.DISPUTE: AccountKind.PAYMENTS,
     TransferKind.ADJUSTMENT: AccountKind.ADJUSTMENTS,
     TransferKind.PLAN_FEE: AccountKind.REVENUE,
+    TransferKind.PLAN_CREDIT: AccountKind.PROMOTIONS,
+    TransferKind.CREDIT_NOTE: AccountKind.REVENUE,
     TransferKind.USAGE_EXCESS: AccountKind.REVENUE,
 }
 

@@ -37,3 +37,9 @@ def format_usd(nanos: int) -> str:
     whole, rest = divmod(abs(nanos), NANOS_PER_USD)
     decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
     return f"{sign}{whole}.{decimals}"
+
+
+def format_minor(minor: int) -> str:
+    """Whole cents as a document shows them: $1,234.50."""
+    whole, cents = divmod(abs(minor), 100)
+    return f"{'−' if minor < 0 else ''}${whole:,}.{cents:02d}"

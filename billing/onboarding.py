@@ -20,7 +20,9 @@ def open_wallet(organization: Organization, options: dict[str, Any], **_: Any) -
     """
     wallet = ledger.open_wallet(organization)
     plan = Plan.objects.get(slug=options.get("plan") or settings.DEFAULT_PLAN)
-    Subscription.objects.create(organization=organization, plan=plan)
+    # Who is given a plan by name is an operator's choice, as by `set_plan`: its fee is waived.
+    is_given = bool(options.get("plan")) and plan.fee_nanos_per_month > 0
+    Subscription.objects.create(organization=organization, plan=plan, is_fee_waived=is_given)
     credit_nanos = options.get("credit_nanos", settings.WELCOME_CREDIT_NANOS)
     if credit_nanos:
         ledger.credit(wallet, credit_nanos, kind=TransferKind.WELCOME, reason="Welcome credit")

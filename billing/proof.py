@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from billing import invoices, pricing, settlements
+from billing import invoice_statements, invoices, pricing, settlements
 from billing import proof_statements as statements
 from providers.models import PriceRate
 from providers.usage import TokenUsage
@@ -86,6 +86,12 @@ _SETTLEMENTS = (
 )
 _SUMS = (
     (
+        "documents",
+        "invoice and credit note numbers have no gap, and credit notes equal their transfers",
+        "SELECT (SELECT count(*) FROM billing_invoice) + (SELECT count(*) FROM billing_creditnote)",
+        invoice_statements.NUMBERS,
+    ),
+    (
         "rollups",
         "hourly and daily sums equal the usage records",
         "SELECT count(*) FROM billing_usageday",
@@ -109,7 +115,7 @@ def prove(since: datetime | None = None) -> list[Check]:
     since = since or _BEGINNING
     parameters: dict[str, Any] = {
         "from_id": settlements.first_id_at(since),
-        "number": None,
+        "invoice": None,
         "from_month": since.astimezone(UTC).date().replace(day=1),
     }
     with _snapshot():
@@ -223,6 +229,8 @@ def _invoices(parameters: dict[str, Any]) -> Check:
         "invoices",
         "each invoice recomputes from usage records and transfers",
         "SELECT count(*) FROM billing_invoice WHERE month >= %(from_month)s",
-        "SELECT 'invoice ' || number, what FROM (" + invoices.DIFFERENCES + ") AS d (number, what)",
+        "SELECT 'invoice ' || name, what FROM ("
+        + invoice_statements.DIFFERENCES
+        + ") AS d (name, what)",
         {**parameters, "from_id": invoices.first_id_charged_at(oldest)},
     )

@@ -94,6 +94,8 @@ WHERE t.id >= %(from_id)s AND (
         WHEN 'usage_excess' THEN (d.kind, c.kind) = ('wallet', 'revenue') AND {bits} = 1
         WHEN 'usage_loss' THEN (d.kind, c.kind) = ('operator_loss', 'revenue') AND {bits} IN (2, 3)
         WHEN 'plan_fee' THEN (d.kind, c.kind) = ('wallet', 'revenue')
+        WHEN 'plan_credit' THEN (d.kind, c.kind) = ('promotions', 'wallet')
+        WHEN 'credit_note' THEN (d.kind, c.kind) = ('revenue', 'wallet')
         WHEN 'top_up' THEN (d.kind, c.kind) = ('payments', 'wallet')
         WHEN 'code' THEN (d.kind, c.kind) = ('promotions', 'wallet')
         WHEN 'refund' THEN (d.kind, c.kind) IN

@@ -5,7 +5,17 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from billing import alerts, invoices, latency, ledger, measurements, partitions, rollups, thresholds
+from billing import (
+    alerts,
+    invoices,
+    latency,
+    ledger,
+    measurements,
+    partitions,
+    renewals,
+    rollups,
+    thresholds,
+)
 from billing.payments import automatic_runs, events, orders
 
 log = logging.getLogger(__name__)
@@ -80,6 +90,12 @@ def ask_about_payments() -> int:
 def close_months() -> int:
     """Invoice the month before this one, once it is over."""
     return invoices.close_due_months()
+
+
+@shared_task
+def renew_plans() -> int:
+    """Charge the fees that are due, try unpaid ones again, and end trials."""
+    return renewals.run()
 
 
 @shared_task

@@ -4,7 +4,15 @@ from billing.pages import projects
 from billing.pages.closing import organization_delete
 from billing.pages.details import details
 from billing.pages.exports import requests_csv, usage_csv
-from billing.pages.invoices import invoice, invoices
+from billing.pages.invoices import (
+    credit_note_pdf,
+    credit_note_xml,
+    invoice,
+    invoice_csv,
+    invoice_pdf_file,
+    invoice_xml_file,
+    invoices,
+)
 from billing.pages.limits import alert_remove, spend_limits
 from billing.pages.movements import movements, movements_csv
 from billing.pages.overview import overview
@@ -42,7 +50,20 @@ urlpatterns = [
     path("billing/plans/<slug:slug>", plan, name="plan"),
     path("billing/plans/<slug:slug>/change", change_plan, name="plan_change"),
     path("billing/invoices", invoices, name="invoices"),
-    path("billing/invoices/<int:number>", invoice, name="invoice"),
+    path("billing/invoices/<slug:number>", invoice, name="invoice"),
+    path("billing/invoices/<slug:number>.csv", invoice_csv, name="invoice_csv"),
+    path("billing/invoices/<slug:number>.xml", invoice_xml_file, name="invoice_xml"),
+    path("billing/invoices/<slug:number>.pdf", invoice_pdf_file, name="invoice_pdf"),
+    path(
+        "billing/invoices/<slug:number>/credit-notes/<int:note>.xml",
+        credit_note_xml,
+        name="credit_note_xml",
+    ),
+    path(
+        "billing/invoices/<slug:number>/credit-notes/<int:note>.pdf",
+        credit_note_pdf,
+        name="credit_note_pdf",
+    ),
     path("webhooks/<slug:provider>", webhook, name="webhook"),
     path("settings/projects", projects.project_list, name="projects"),
     path("settings/projects/new", projects.project_new, name="project_new"),

@@ -18,6 +18,7 @@ from billing.models import (
     Account,
     Invoice,
     InvoiceLine,
+    Issuer,
     LatencyDay,
     RollupWatermark,
     Transfer,
@@ -324,11 +325,16 @@ def _spend(wallet: Account, organization: Organization) -> None:
 def _invoice(organization: Organization, now: datetime) -> None:
     month = (now.date().replace(day=1) - timedelta(days=1)).replace(day=1)
     last = Invoice.objects.order_by("-number").first()
+    issuer = Issuer.default()
     invoice = Invoice.objects.create(
+        issuer=issuer,
         number=last.number + 1 if last else 1,
         organization=organization,
         month=month,
         total_nanos=45_312_118_204,
+        total_minor=4_531,
+        seller={"code": issuer.code, "name": issuer.name},
+        buyer={"company": organization.name},
         finalized_at=datetime.combine(now.date().replace(day=1), datetime.min.time(), UTC),
     )
     for project, model, requests, amount in (

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts import organizations
 from accounts.models import Organization
 from billing import money
-from billing.models import Plan
+from billing.models import Invoice, Plan
 
 _MONTH = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
 
@@ -74,6 +74,14 @@ def find_plan(slug: str) -> Plan:
         slugs = ", ".join(Plan.objects.values_list("slug", flat=True))
         raise CommandError(f"there is no plan {slug!r}; there are: {slugs}")
     return plan
+
+
+def find_invoice(reference: str) -> Invoice:
+    """By what stands on it, or the digits of the first issuer's. Raises CommandError."""
+    invoice = Invoice.objects.named(reference).select_related("organization").first()
+    if invoice is None:
+        raise CommandError(f"there is no invoice {reference!r}")
+    return invoice
 
 
 def read_usd(text: str) -> int:

@@ -1,6 +1,14 @@
 from billing.models.adjustments import AdjustmentRequest, AdjustmentState
 from billing.models.archives import Archive, ArchivedAccount, ArchivedUsage
-from billing.models.invoices import Invoice, InvoiceLine
+from billing.models.invoices import (
+    CreditNote,
+    Invoice,
+    InvoiceLine,
+    Issuer,
+    LineKind,
+    TaxKind,
+    TaxRule,
+)
 from billing.models.ledger import (
     Account,
     AccountDelta,
@@ -24,7 +32,7 @@ from billing.models.payments import (
     PaymentOrder,
     RedeemCode,
 )
-from billing.models.plans import Plan, Subscription
+from billing.models.plans import Plan, PlanCharge, PlanChargeKind, Subscription
 from billing.models.preferences import AutoTopUp, BillingDetails, SpendAlert
 from billing.models.usage import (
     BillingReason,
@@ -49,14 +57,17 @@ __all__ = [
     "AutoTopUp",
     "BillingDetails",
     "BillingReason",
+    "CreditNote",
     "Dispute",
     "DisputeState",
     "EventState",
     "IdempotencyKey",
     "Invoice",
     "InvoiceLine",
+    "Issuer",
     "KeyBudget",
     "LatencyDay",
+    "LineKind",
     "Measure",
     "ModelHour",
     "OrderState",
@@ -64,6 +75,8 @@ __all__ = [
     "PaymentEvent",
     "PaymentOrder",
     "Plan",
+    "PlanCharge",
+    "PlanChargeKind",
     "ProjectBudget",
     "RedeemCode",
     "RollupWatermark",
@@ -71,6 +84,8 @@ __all__ = [
     "StreamProgress",
     "Subscription",
     "Sweep",
+    "TaxKind",
+    "TaxRule",
     "Transfer",
     "TransferKind",
     "TransferState",

@@ -103,6 +103,8 @@ class TransferKind(models.TextChoices):
     REFUND = "refund", "Refund"
     DISPUTE = "dispute", "Disputed payment"
     PLAN_FEE = "plan_fee", "Plan fee"
+    PLAN_CREDIT = "plan_credit", "Included credit"
+    CREDIT_NOTE = "credit_note", "Credit note"
     ADJUSTMENT = "adjustment", "Adjustment"
 
 

@@ -1,4 +1,4 @@
-"""Plans: what each gives, and the change from one to another."""
+"""Plans: what each gives, and the change from one to another, with its price before it is made."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -8,21 +8,28 @@ from django.views.decorators.http import require_POST
 
 from accounts import limits
 from accounts.access import BILLING_ROLES, MemberRequest, member_required, require
-from billing import ledger, subscriptions
+from billing import ledger, proration, subscriptions
 from billing.models import Plan, Subscription
+from billing.subscriptions import ChangeKind
 from billing.templatetags.figures import money
+
+
+def _subscription(request: MemberRequest) -> Subscription:
+    rows = Subscription.objects.select_related("plan", "next_plan")
+    return rows.get(organization=request.membership.organization)
 
 
 @member_required
 def plans(request: MemberRequest) -> HttpResponse:
-    organization = request.membership.organization
-    subscription = Subscription.objects.select_related("plan").get(organization=organization)
-    offered = list(Plan.objects.filter(is_public=True))
+    subscription = _subscription(request)
+    offered = list(Plan.objects.offered_to(request.membership.organization)[:20])
     if subscription.plan not in offered:
         offered.insert(0, subscription.plan)
+    owed = subscription.owed_from and subscriptions.quote(subscription, subscription.plan)
     context = {
         "subscription": subscription,
         "plans": offered,
+        "owed": owed,
         "may_change": request.membership.role in BILLING_ROLES,
     }
     return render(request, "billing/plans.html", context)
@@ -30,16 +37,22 @@ def plans(request: MemberRequest) -> HttpResponse:
 
 @member_required
 def plan(request: MemberRequest, slug: str) -> HttpResponse:
-    """What the change means, and one button that makes it."""
+    """What the change means and costs, and one button that makes it."""
     require(request.membership, BILLING_ROLES)
     organization = request.membership.organization
-    subscription = Subscription.objects.select_related("plan").get(organization=organization)
-    chosen = get_object_or_404(Plan, slug=slug, is_public=True)
+    subscription = _subscription(request)
+    chosen = get_object_or_404(Plan.objects.offered_to(organization), slug=slug)
+    change = subscriptions.quote(subscription, chosen)
     context = {
         "now": subscription.plan,
         "plan": chosen,
+        "subscription": subscription,
+        "change": change,
+        "days": proration.days_left(change.dues.first_day),
+        "days_of_month": proration.last_day(change.dues.first_day).day,
+        "paid_nanos": subscription.paid_nanos_per_month if change.kind == ChangeKind.NOW else 0,
         "wallet": organization.wallet,
-        "is_dearer": chosen.fee_nanos_per_month > subscription.plan.fee_nanos_per_month,
+        "is_short": organization.wallet.available_nanos < change.dues.fee_nanos,
     }
     return render(request, "billing/plan.html", context)
 
@@ -49,9 +62,10 @@ def plan(request: MemberRequest, slug: str) -> HttpResponse:
 @member_required
 def change_plan(request: MemberRequest, slug: str) -> HttpResponse:
     require(request.membership, BILLING_ROLES)
-    chosen = get_object_or_404(Plan, slug=slug, is_public=True)
+    organization = request.membership.organization
+    chosen = get_object_or_404(Plan.objects.offered_to(organization), slug=slug)
     try:
-        subscriptions.change_plan(request.membership.organization, chosen, by=request.user)
+        subscription = subscriptions.change_plan(organization, chosen, by=request.user)
     except ledger.InsufficientFunds as short:
         messages.error(
             request,
@@ -63,5 +77,10 @@ def change_plan(request: MemberRequest, slug: str) -> HttpResponse:
             },
         )
         return redirect("plans")
-    messages.success(request, _("You are on the %(plan)s plan.") % {"plan": chosen.name})
+    if subscription.next_plan_id == chosen.pk and subscription.due_at:
+        words = _("You change to %(plan)s on %(day)s.")
+        day = f"{subscription.due_at:%Y-%m-%d}"
+        messages.success(request, words % {"plan": chosen.name, "day": day})
+    else:
+        messages.success(request, _("You are on the %(plan)s plan.") % {"plan": chosen.name})
     return redirect("plans")

@@ -28,7 +28,9 @@ class SubscriptionAdmin(LargeAdmin):
     list_filter = ("plan",)
     raw_id_fields = ("organization",)
     search_fields = ("organization__name",)
-    readonly_fields = ("organization", "plan", "started_at", "low_balance_mailed_at")
+    readonly_fields = ("organization", "plan", "started_at", "low_balance_mailed_at", "due_at",
+                       "paid_nanos_per_month", "is_fee_waived", "next_plan", "trial_started_at",
+                       "trial_ends_at", "owed_from", "tries")  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

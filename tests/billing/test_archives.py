@@ -23,6 +23,7 @@ from billing.models import (
     Archive,
     ArchivedAccount,
     ArchivedUsage,
+    Invoice,
     Transfer,
     TransferKind,
     UsageDay,
@@ -149,8 +150,8 @@ def test_dropping_keeps_balances_sums_and_invoices_and_the_ledger_is_proven(scen
     assert _wrong() == {}
     _roll_up()
     assert _figures() == before
-    for number in (1, 2):
-        assert invoices.verify_invoice(number) == []
+    for invoice in Invoice.objects.all():
+        assert invoices.verify_invoice(invoice) == []
     ledger.debit(scene.organization.wallet, 1, kind=TransferKind.ADJUSTMENT)
     ledger.fold_deltas()
     assert _wrong() == {}
@@ -207,8 +208,9 @@ def test_a_month_that_is_in_no_rollup_yet_is_refused(scene: Scene) -> None:
 
 
 def test_a_month_without_its_invoices_is_refused(scene: Scene) -> None:
-    scenes.execute("DELETE FROM billing_invoiceline")
-    scenes.execute("DELETE FROM billing_invoice WHERE month = '2001-04-01'")
+    with scenes.tampering("billing_invoiceline", "billing_invoice"):
+        scenes.execute("DELETE FROM billing_invoiceline")
+        scenes.execute("DELETE FROM billing_invoice WHERE month = '2001-04-01'")
     with pytest.raises(CommandError, match="1 usage records are of months without an invoice"):
         _archive(scene)
 

@@ -4,6 +4,7 @@ import stat
 from datetime import timedelta
 
 import pytest
+import time_machine
 from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
@@ -165,10 +166,11 @@ def test_set_plan_is_free_unless_the_fee_is_asked_for(run, acme) -> None:
     assert run("set_plan", "acme", "business")["tokens_per_minute"] is None
     assert _balance(acme) == 10 * scenes.USD
     run("set_plan", "acme", "starter")
-    with pytest.raises(CommandError, match=r"20\.00 USD, and only 10\.00"):
-        call_command("set_plan", "acme", "pro", "--charge-fee")
-    run("top_up", "acme", "15", "--reason", "x")
-    assert run("set_plan", "acme", "pro", "--charge-fee")["plan"] == "pro"
+    with time_machine.travel(timezone.now().replace(day=1), tick=False):
+        with pytest.raises(CommandError, match=r"20\.00 USD, and only 10\.00"):
+            call_command("set_plan", "acme", "pro", "--charge-fee")
+        run("top_up", "acme", "15", "--reason", "x")
+        assert run("set_plan", "acme", "pro", "--charge-fee")["plan"] == "pro"
     assert _balance(acme) == 5 * scenes.USD
 
 

@@ -48,7 +48,7 @@ def test_close_month_sums_usage_per_project_and_model(organization) -> None:
     ]
     assert invoice.total_nanos == 2_240_000 + 3 * scenes.PLUS_CHARGE_NANOS
     assert invoice.month == _last_month().replace(day=1)
-    assert invoices.verify_invoice(invoice.number) == []
+    assert invoices.verify_invoice(invoice) == []
 
 
 def test_close_month_bills_what_was_paid_and_not_what_the_operator_lost() -> None:
@@ -56,7 +56,7 @@ def test_close_month_bills_what_was_paid_and_not_what_the_operator_lost() -> Non
     _use_last_month(poor, held_nanos=200_000)
     [invoice] = invoices.close_month(_last_month()).invoices
     assert invoice.total_nanos == 300_000
-    assert invoices.verify_invoice(invoice.number) == []
+    assert invoices.verify_invoice(invoice) == []
 
 
 def test_close_month_again_makes_nothing_new(organization) -> None:
@@ -111,12 +111,15 @@ def test_verify_invoice_names_what_differs(organization) -> None:
     _use_last_month(organization)
     [invoice] = invoices.close_month(_last_month()).invoices
     project = organization.projects.get()
-    Invoice.objects.filter(pk=invoice.pk).update(total_nanos=1)
-    assert invoices.verify_invoice(invoice.number) == ["total"]
-    invoice.lines.update(requests=2)
-    assert invoices.verify_invoice(invoice.number) == [
+    with scenes.tampering("billing_invoice"):
+        Invoice.objects.filter(pk=invoice.pk).update(total_nanos=1)
+    assert invoices.verify_invoice(invoice) == ["total", "cents"]
+    with scenes.tampering("billing_invoiceline"):
+        invoice.lines.update(requests=2)
+    assert invoices.verify_invoice(invoice) == [
         f"line qwen-plus of project {project.pk}",
         "total",
+        "cents",
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from billing import charts, history, ledger, periods, receipts, spending, usage_charts
+from billing import charts, history, ledger, periods, proration, receipts, spending, usage_charts
 from billing.models import Invoice, Plan, TransferKind, UsageDay, UsageHour, UsageRecord
 from billing.pages.requests import parse_id
 from billing.templatetags import figures
@@ -135,8 +135,9 @@ def test_a_request_without_a_price_still_has_a_page(client, cast):
 def test_owner_and_billing_change_the_plan_and_pay_its_fee(client, cast):
     ledger.credit(cast.organization.wallet, 50 * factories.USD, kind=TransferKind.TOP_UP)
     client.force_login(cast.bella)
-    fee = Plan.objects.get(slug="pro").fee_nanos_per_month
-    assert client.get("/billing/plans/pro").status_code == 200
+    month_nanos = Plan.objects.get(slug="pro").fee_nanos_per_month
+    fee = proration.share(month_nanos, timezone.now().date())
+    assert figures.money_exact(fee) in client.get("/billing/plans/pro").content.decode()
     answer = client.post("/billing/plans/pro/change", follow=True)
     assert "You are on the Pro plan" in answer.content.decode()
     cast.organization.wallet.refresh_from_db()

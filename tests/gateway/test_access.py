@@ -10,6 +10,7 @@ A route without a line fails, and a wrong line is printed as it would be right.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -24,7 +25,7 @@ from django.utils import timezone
 
 from accounts import keys, projects
 from accounts.models import Invitation, Membership, Role, User
-from billing.models import Invoice, OrderState, PaymentOrder, SpendAlert
+from billing.models import CreditNote, Invoice, Issuer, OrderState, PaymentOrder, SpendAlert
 from providers import seed
 from tests import factories
 from tests.gateway.routes import Route, routes
@@ -114,6 +115,11 @@ plans                                200 200 200 200 200 200 in
 plan                                 200 200 403 200 403 200 in
 plan_change                          405 405 405 405 405 405 405 | 302 302 403 302 403 302 in
 invoice                              200 200 200 200 200 404 in
+invoice_csv                          200 200 200 200 200 404 in  | 405 405 405 405 405 405 405
+invoice_xml                          200 200 200 200 200 404 in  | 405 405 405 405 405 405 405
+invoice_pdf                          200 200 200 200 200 404 in  | 405 405 405 405 405 405 405
+credit_note_xml                      200 200 200 200 200 404 in  | 405 405 405 405 405 405 405
+credit_note_pdf                      200 200 200 200 200 404 in  | 405 405 405 405 405 405 405
 webhook                              405 405 405 405 405 405 405 | 404 404 404 404 404 404 404
 home                                 302 302 302 302 302 302 200
 openapi                              200 200 200 200 200 200 200
@@ -189,7 +195,11 @@ class World:
         self.record = factories.record(self.organization)
         self.invoice = Invoice.objects.create(
             number=1, organization=self.organization, month=timezone.now().date().replace(day=1),
-            total_nanos=0, finalized_at=timezone.now(),
+            total_nanos=0, total_minor=0, issuer=Issuer.default(), finalized_at=timezone.now(),
+        )  # fmt: skip
+        self.note = CreditNote.objects.create(
+            number=1, issuer=self.invoice.issuer, invoice=self.invoice, reason="A mistake",
+            total_minor=1, tax_minor=0, transfer_id=uuid.uuid4(),
         )  # fmt: skip
         self.alert = SpendAlert.objects.create(
             organization=self.organization, threshold_nanos=factories.USD
@@ -221,6 +231,7 @@ class World:
             "token": "token",
             "request_id": f"req_{self.record.pk.hex}",
             "number": self.invoice.number,
+            "note": self.note.number,
             "name": "qwen-plus",
             "slug": "introduction" if name.startswith("docs") else "pro",
         }

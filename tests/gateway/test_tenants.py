@@ -78,7 +78,8 @@ class Other:
         return {
             "pk": [str(key.pk) for key in self.organization.api_keys.all()],
             "request_id": [f"req_{record.pk.hex}", str(record.pk)],
-            "number": [str(invoice.number)],
+            "number": [str(invoice.number), str(invoice)],
+            "note": ["1"],
             "slug": ["pro"],
             "token": ["others"],
             "object_id": [str(self.organization.pk)],

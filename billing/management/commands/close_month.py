@@ -49,6 +49,7 @@ class Command(operator.OperatorCommand):
                 "invoices": [
                     {
                         "number": invoice.number,
+                        "invoice": str(invoice),
                         "organization": invoice.organization.slug,
                         "total_usd": money.format_usd(invoice.total_nanos),
                         "total_nanos": invoice.total_nanos,
