@@ -100,7 +100,7 @@ class AutoTopUpForm(forms.Form):
     cap_minor = _amount(
         _("At most per month"), initial=100, help_text=_("USD per UTC month, all charges together.")
     )
-    method_id = forms.ChoiceField(label=_("From"))
+    method_id = forms.ChoiceField(label=_("Card"))
 
     def __init__(self, *args: Any, methods: Sequence[SavedMethod], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
