@@ -106,7 +106,8 @@ def test_a_code_and_a_bank_transfer_reach_the_balance(payer: Page, stack: Stack)
     payer.get_by_role("button", name="Change to Pro").click()
     expect(payer.get_by_text("You are on the Pro plan.")).to_be_visible()
     choose(payer, "Balance")
-    assert balance(payer) == "$88.00"
+    # $20 a month, of which the days that are left are paid.
+    assert 88 <= float(balance(payer).removeprefix("$")) < 108
 
 
 def test_a_card_pays_is_saved_and_tops_up_by_itself(

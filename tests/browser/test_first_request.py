@@ -53,7 +53,7 @@ def test_a_new_customer_sees_the_first_request_arrive_by_itself(
     expect(quiet.locator("[data-charge]")).to_have_text(re.compile(r"\$0\.0*[1-9]"))
 
     quiet.get_by_role("link", name="See its receipt").click()
-    expect(quiet.get_by_text(request_id)).to_be_visible()
+    expect(quiet.get_by_text(request_id, exact=True)).to_be_visible()
     expect(quiet.get_by_text("Recomputed, agrees")).to_be_visible()
 
     def reload_until_it_shows() -> None:
