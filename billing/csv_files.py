@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 # A cell that starts with one of these is a formula to a spreadsheet.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 Rows = Sequence[Sequence[Any]]
 
 
@@ -36,4 +38,6 @@ def encode(rows: Rows) -> bytes:
 
 def _safe(cell: Any) -> Any:
     """Names are the customer's own words, and a spreadsheet must not run them."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA_STARTS):
+        return cell
+    return cell if _NUMBER.fullmatch(cell) else f"'{cell}"

@@ -22,6 +22,7 @@ from billing import ids, ledger
 from billing.models import (
     Invoice,
     InvoiceLine,
+    Issuer,
     LatencyDay,
     TransferKind,
     UsageDay,
@@ -76,7 +77,11 @@ def grow(world: World, count: int) -> None:
         ledger.credit(organization.wallet, 1_000, kind=TransferKind.TOP_UP, reason=f"Top-up {n}")
         month = (now.date().replace(day=1) - timedelta(31 * (n + 1))).replace(day=1)
         invoice = Invoice.objects.create(
-            number=100 + n, organization=organization, month=month, total_nanos=1
+            issuer=Issuer.default(),
+            number=100 + n,
+            organization=organization,
+            month=month,
+            total_nanos=1,
         )
         for invoiced in (invoice, world.invoice):
             InvoiceLine.objects.create(

@@ -205,8 +205,8 @@ def test_a_plans_and_an_organizations_markup_keep_their_history(olga, db):
     assert entry.details["changes"] == {"markup_ppm": [None, 1_200_000]}
     plan = Plan.objects.get(slug="pro")
     url = reverse("admin:billing_plan_change", args=[plan.pk])
-    names = ("slug", "name", "fee_nanos_per_month", "requests_per_minute", "tokens_per_minute",
-             "body_bytes_max", "position")  # fmt: skip
+    names = ("slug", "name", "fee_nanos_per_month", "included_credit_nanos", "requests_per_minute",
+             "tokens_per_minute", "body_bytes_max", "trial_days", "position")  # fmt: skip
     fields = {name: getattr(plan, name) for name in names}
     client.post(url, fields | {"markup_ppm": 900_000, "is_public": "on"})
     history = client.get(reverse("admin:billing_plan_history", args=[plan.pk])).content.decode()
