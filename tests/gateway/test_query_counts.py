@@ -82,6 +82,7 @@ def grow(world: World, count: int) -> None:
             organization=organization,
             month=month,
             total_nanos=1,
+            total_minor=0,
         )
         for invoiced in (invoice, world.invoice):
             InvoiceLine.objects.create(
