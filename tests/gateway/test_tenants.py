@@ -60,6 +60,8 @@ def _add_other() -> Other:
     factories.month_of_use(other, days=3, seed=11)
     other.api_keys.update(name="Charlie's key", prefix="ttonk_sk_Char", last_four="Char")
     other.projects.update(name="Charlie's project")
+    tomorrow = timezone.now() + timedelta(days=1)
+    other.invitations.create(email="dan@example.com", digest="d" * 64, expires_at=tomorrow)
     # The newest request of all is theirs: ids begin with milliseconds.
     newest = uuid.UUID(int=ids.uuid7().int + (1_000 << 80))
     factories.record(other, id=newest, model="qwen-max")
@@ -76,7 +78,16 @@ class Other:
         invoice = Invoice.objects.get(organization=self.organization)
         assert record is not None
         return {
-            "pk": [str(key.pk) for key in self.organization.api_keys.all()],
+            "pk": [
+                str(pk)
+                for mine in (
+                    self.organization.api_keys,
+                    self.organization.invitations,
+                    self.organization.memberships,
+                    self.organization.projects,
+                )
+                for pk in mine.values_list("pk", flat=True)
+            ],
             "request_id": [f"req_{record.pk.hex}", str(record.pk)],
             "number": [str(invoice.number), str(invoice)],
             "note": ["1"],
