@@ -15,6 +15,9 @@ from pathlib import Path
 
 NAME = "smollm2-135m"
 CONTEXT_TOKENS_MAX = 8192  # the model's own bound; all slots share it
+# For requests that name no `max_tokens`, as a first pasted curl: so small a model sometimes talks
+# until it is stopped.
+ANSWER_TOKENS_MAX = 256
 SLOTS = 4  # answers made at the same time; more wait in line
 
 
@@ -40,6 +43,7 @@ def serve(port: int) -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = port
     params.n_ctx = CONTEXT_TOKENS_MAX
+    params.n_predict = ANSWER_TOKENS_MAX
     params.n_parallel = SLOTS
     params.kv_unified = True
     params.cache_ram_mib = 0
