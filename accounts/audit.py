@@ -30,6 +30,8 @@ ACTIONS = {
     "organization.suspended": _("Suspended the organization"),
     "organization.resumed": _("Resumed the organization"),
     "organization.deleted": _("Deleted the organization"),
+    "organization.exported": _("Exported the organization’s data"),
+    "organization.erased": _("Erased the organization’s data"),
     "member.joined": _("Joined"),
     "member.role_changed": _("Changed a role"),
     "member.removed": _("Removed a member"),
@@ -64,6 +66,7 @@ ACTIONS = {
     "account.second_factor_added": _("Added a second factor"),
     "account.second_factor_removed": _("Removed a second factor"),
     "account.recovery_codes_made": _("Made new recovery codes"),
+    "account.exported": _("Exported a person’s data"),
     "account.deleted": _("Deleted their account"),
     "impersonation.began": _("Opened the dashboard as the owner"),
     "impersonation.ended": _("Left the owner’s dashboard"),
@@ -162,7 +165,8 @@ def record(
         entry.hash = digest(entry)
         entry.save(force_insert=True)
         head.sequence, head.hash = entry.sequence, entry.hash
-        head.save(update_fields=["sequence", "hash"])
+        head.seal = seal(head)
+        head.save(update_fields=["sequence", "hash", "seal"])
     return entry
 
 
@@ -184,7 +188,22 @@ def _plain(details: dict[str, Any]) -> Any:
 def digest(entry: AuditEntry) -> str:
     """HMAC-SHA256 over everything the entry says and the hash before it, in hex. It is keyed, so
     that whoever can only write to the database cannot make a chain that holds."""
-    facts = [
+    return _mac("audit", [*_facts(entry), entry.previous_hash])
+
+
+def erasure_digest(entry: AuditEntry) -> str:
+    """The same over what is left of an entry after an erasure. Its `hash` stays, and is a part of
+    this: the chain is the one it was, and what is left cannot be edited either."""
+    return _mac("audit-erasure", [*_facts(entry), entry.previous_hash, entry.hash])
+
+
+def seal(head: AuditHead) -> str:
+    """Over the end of a chain."""
+    return _mac("audit-head", [head.chain, head.sequence, head.hash])
+
+
+def _facts(entry: AuditEntry) -> list[Any]:
+    return [
         entry.organization_id or 0,
         entry.sequence,
         entry.actor_id,
@@ -195,12 +214,13 @@ def digest(entry: AuditEntry) -> str:
         entry.target,
         entry.details,
         entry.created_at.astimezone(UTC).isoformat(),
-        entry.previous_hash,
     ]
+
+
+def _mac(purpose: str, facts: list[Any]) -> str:
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hmac.digest(
-        settings.KEY_PEPPER.encode(), b"audit\n" + text.encode(), hashlib.sha256
-    ).hex()
+    message = f"{purpose}\n{text}".encode()
+    return hmac.digest(settings.KEY_PEPPER.encode(), message, hashlib.sha256).hex()
 
 
 @dataclass(slots=True)
@@ -245,7 +265,22 @@ def verify() -> Verdict:
     for head in heads.values():
         if head.sequence and head.chain not in seen:
             _note(verdict, f"chain {head.chain}: it does not end with entry {head.sequence}")
+        elif not hmac.compare_digest(head.seal, seal(head)):
+            _note(verdict, f"chain {head.chain}: its end was rewritten")
+    for pk in _without_chain():
+        _note(verdict, f"chain {pk}: it is gone")
     return verdict
+
+
+def _without_chain() -> list[int]:
+    """Organizations, and entries of none, whose chain has no end: each has had one since it was."""
+    ends = AuditHead.objects.values("chain")
+    rows = Organization.objects.exclude(pk__in=ends).order_by("pk")
+    found = list(rows.values_list("pk", flat=True)[:_TROUBLES_MAX])
+    free = AuditEntry.objects.filter(organization=None)
+    if free.exists() and not AuditHead.objects.filter(chain=0).exists():
+        found.insert(0, 0)
+    return found
 
 
 def _wrong(entry: AuditEntry, sequence: int, before: str) -> str:
@@ -253,9 +288,10 @@ def _wrong(entry: AuditEntry, sequence: int, before: str) -> str:
         return f"entry {sequence} should stand here"
     if entry.previous_hash != before:
         return "it does not follow the one before it"
-    if not hmac.compare_digest(entry.hash, digest(entry)):
-        return "it was edited"
-    return ""
+    kept, right = entry.hash, digest
+    if entry.erasure_hash:
+        kept, right = entry.erasure_hash, erasure_digest
+    return "" if hmac.compare_digest(kept, right(entry)) else "it was edited"
 
 
 def _note(verdict: Verdict, trouble: str) -> None:

@@ -4,7 +4,7 @@ Secrets are left out: they would only be of use to somebody else.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -23,6 +23,8 @@ ROWS_MAX = 10_000
 _ROWS_AT_ONCE = 500
 _CHUNK_CHARACTERS = 32_768
 Facts = dict[str, Any]
+# Its name, its rows, and what is said of each.
+List = tuple[str, QuerySet[Any], Callable[[Any], Facts]]
 
 
 def respond(user: User) -> StreamingHttpResponse:
@@ -54,21 +56,28 @@ def _take(pieces: Iterator[str]) -> bytes:
 
 def write(user: User) -> Iterator[str]:
     """The document, piece by piece."""
-    yield f'{{"exported_at": {_json(timezone.now())},\n"profile": {_json(_profile(user))}'
+    yield from pieces({"profile": _profile(user)}, _lists(user))
+
+
+def pieces(facts: Facts, lists: Iterable[List]) -> Iterator[str]:
+    """A document of `facts`, and of lists that are read while it is written."""
+    yield f'{{"exported_at": {to_json(timezone.now())}'
+    for name, value in facts.items():
+        yield f',\n"{name}": {to_json(value)}'
     cut_short = []
-    for name, rows, describe in _lists(user):
+    for name, rows, describe in lists:
         yield f',\n"{name}": ['
         found = rows[: ROWS_MAX + 1].iterator(chunk_size=_ROWS_AT_ONCE)
         for count, row in enumerate(found):
             if count == ROWS_MAX:
                 cut_short.append(name)
                 break
-            yield (",\n" if count else "\n") + _json(describe(row))
+            yield (",\n" if count else "\n") + to_json(describe(row))
         yield "]"
-    yield f',\n"cut_short": {_json(cut_short)}}}\n'
+    yield f',\n"cut_short": {to_json(cut_short)}}}\n'
 
 
-def _lists(user: User) -> list[tuple[str, QuerySet[Any], Callable[[Any], Facts]]]:
+def _lists(user: User) -> list[List]:
     """What is kept in rows, newest first."""
     memberships = Membership.objects.filter(user=user).select_related("organization")
     mine = list(memberships.values_list("organization_id", flat=True)[:ROWS_MAX])
@@ -149,5 +158,5 @@ def _entry(row: AuditEntry) -> Facts:
     }
 
 
-def _json(value: Any) -> str:
+def to_json(value: Any) -> str:
     return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)

@@ -60,6 +60,8 @@ class Organization(models.Model):
     suspended_at = models.DateTimeField(null=True, blank=True)
     # A deleted one is suspended too, and nobody's; its money and usage stay on the books.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # An erased one is deleted too, and nothing says any more whose it was.
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     members: "models.ManyToManyField[User, Membership]" = models.ManyToManyField(
         User, through="Membership", related_name="organizations"
     )
@@ -279,8 +281,9 @@ class AuditEntry(models.Model):
     """One thing somebody changed, chained to the one before it. Only `accounts.audit` writes it.
 
     A chain is an organization's entries in order of `sequence`; those that belong to none are a
-    chain too. A database trigger refuses any change of a row. Whoever acted is kept as text, for
-    people and organizations that are gone one day.
+    chain too. Whoever acted is kept as text, for people and organizations that are gone one day.
+    A database trigger refuses any change of a row but one: taking somebody's data out of it, with
+    a seal over what is left (see `accounts.erasure`).
     """
 
     organization = models.ForeignKey(
@@ -297,6 +300,8 @@ class AuditEntry(models.Model):
     created_at = models.DateTimeField()
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
+    # Over what is left of an entry that somebody's data was taken out of; empty for all others.
+    erasure_hash = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name_plural = "audit entries"
@@ -320,11 +325,12 @@ class AuditEntry(models.Model):
 
 class AuditHead(models.Model):
     """Where a chain ends: so that taking its last entries away shows too, and so that two entries
-    never follow the same one."""
+    never follow the same one. It is sealed, so that nobody moves the end to an earlier entry."""
 
     chain = models.BigIntegerField(primary_key=True)  # the organization's id, 0 for none
     sequence = models.BigIntegerField(default=0)
     hash = models.CharField(max_length=64, blank=True)
+    seal = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     def __str__(self) -> str:
         return f"{self.chain}: {self.sequence}"

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from accounts import deletion, members, organizations
 from accounts.models import Organization, Role, User
-from billing import closing
+from billing import erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def look(user: User) -> list[Owned]:
 
 
 def depart(user: User) -> None:
-    """Delete the account, and with it the organizations that nobody else is in: their keys are
-    refused, their balance is left behind, their ledger stays. All of it or nothing; raises
+    """Delete the account, and erase with it the organizations that nobody else is in: their keys
+    are refused, their balance is left behind, their ledger stays. All of it or nothing; raises
     `deletion.StillNeeded` where an organization with other members needs an owner first, and
     User.DoesNotExist where the person is gone already."""
     with transaction.atomic():
@@ -51,5 +51,5 @@ def depart(user: User) -> None:
             organizations.lock(pk)  # nobody joins or leaves meanwhile
         for owned in look(user):
             if owned.is_closed:
-                closing.close(owned.organization, leaves_balance=True)
+                erasure.erase(owned.organization, leaves_balance=True)
         deletion.delete(user)

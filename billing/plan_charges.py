@@ -32,17 +32,22 @@ def dues(plan: Plan, first_day: date, paid: Plan | None = None, paid_nanos: int 
     )
 
 
-def charge(organization: Organization, plan: Plan, due: Dues, by: str = "") -> None:
+def charge(organization: Organization, plan: Plan, due: Dues) -> None:
     """Take the fee, give the credit. Raises `ledger.InsufficientFunds`: then nothing moved.
 
-    The caller holds the subscription's lock, which makes it happen once.
+    The caller holds the subscription's lock, which makes it happen once. Who chose the plan is in
+    the audit log: a transfer is never edited, so it names nobody.
     """
     wallet = ledger.open_wallet(organization)
     days = f"{due.first_day} to {proration.last_day(due.first_day)}"
     with transaction.atomic():
         if due.fee_nanos:
-            note = f"{plan.name} plan, {days}" + (f", chosen by {by}" if by else "")
-            moved = ledger.debit(wallet, due.fee_nanos, kind=TransferKind.PLAN_FEE, reason=note)
+            moved = ledger.debit(
+                wallet,
+                due.fee_nanos,
+                kind=TransferKind.PLAN_FEE,
+                reason=f"{plan.name} plan, {days}",
+            )
             _note(organization, plan, due, PlanChargeKind.FEE, moved)
         if due.credit_nanos:
             moved = ledger.credit(

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import audit
-from accounts.models import Organization, User
+from accounts.models import Organization
 from billing import plan_charges, proration
 from billing.models import Plan, Subscription
 from billing.plan_charges import Dues
@@ -59,9 +59,7 @@ def quote(subscription: Subscription, plan: Plan, now: datetime | None = None) -
     return Change(ChangeKind.NOW, now, due)
 
 
-def change_plan(
-    organization: Organization, plan: Plan, *, by: User | None = None, charge_fee: bool = True
-) -> Subscription:
+def change_plan(organization: Organization, plan: Plan, *, charge_fee: bool = True) -> Subscription:
     """Choose `plan`, as `quote` says; gateways learn of a new one when this commits.
 
     `charge_fee=False` is the operator's change: at once, and free for as long as it lasts.
@@ -80,8 +78,7 @@ def change_plan(
             case ChangeKind.TRIAL:
                 _try(subscription, plan)
             case ChangeKind.NOW | ChangeKind.PAY:
-                who = by.email if by else ""
-                plan_charges.charge(organization, plan, change.dues, who)
+                plan_charges.charge(organization, plan, change.dues)
                 settle(subscription, plan, change.dues)
     return subscription
 

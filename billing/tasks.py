@@ -7,6 +7,7 @@ from django.conf import settings
 
 from billing import (
     alerts,
+    erasure,
     invoices,
     latency,
     ledger,
@@ -84,6 +85,12 @@ def top_up_automatically() -> int:
 def ask_about_payments() -> int:
     """Ask providers about payments that nobody has told of."""
     return orders.ask_stale()
+
+
+@shared_task
+def forget_customers() -> int:
+    """Have payment providers forget the customers of erased organizations."""
+    return erasure.forget_customers()
 
 
 @shared_task

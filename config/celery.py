@@ -49,6 +49,7 @@ app.conf.beat_schedule = {
     "process-payment-events": _every("billing.tasks.process_payment_events", 3),
     "top-up-automatically": _every("billing.tasks.top_up_automatically", 15),
     "ask-about-payments": _every("billing.tasks.ask_about_payments", 60),
+    "forget-customers": _every("billing.tasks.forget_customers", 3600),
     "renew-plans": _every("billing.tasks.renew_plans", 900),
     "make-partitions": _every("billing.tasks.make_partitions", 3600),
     "report-retention": _every("billing.tasks.report_retention", 86_400),

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import organizations
-from accounts.models import Organization
+from accounts.models import Organization, User
 from billing import money
 from billing.models import Invoice, Plan
 
@@ -66,6 +66,14 @@ def find_organization(name: str) -> Organization:
     except Organization.MultipleObjectsReturned:
         slugs = ", ".join(Organization.objects.filter(name=name).values_list("slug", flat=True))
         raise CommandError(f"several organizations are named {name!r}: {slugs}") from None
+
+
+def find_user(email: str) -> User:
+    """Raises CommandError."""
+    user = User.objects.filter(email__iexact=email.strip()).first()
+    if user is None:
+        raise CommandError(f"there is no user {email!r}")
+    return user
 
 
 def find_plan(slug: str) -> Plan:

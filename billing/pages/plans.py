@@ -65,7 +65,7 @@ def change_plan(request: MemberRequest, slug: str) -> HttpResponse:
     organization = request.membership.organization
     chosen = get_object_or_404(Plan.objects.offered_to(organization), slug=slug)
     try:
-        subscription = subscriptions.change_plan(organization, chosen, by=request.user)
+        subscription = subscriptions.change_plan(organization, chosen)
     except ledger.InsufficientFunds as short:
         messages.error(
             request,

@@ -31,6 +31,9 @@ class BankTransfer:
     def create_customer(self, organization: Organization, email: str) -> str:
         raise NotImplementedError
 
+    def forget_customer(self, customer_id: str) -> None:
+        raise NotImplementedError
+
     def create_setup(self, customer_id: str) -> Checkout:
         raise NotImplementedError
 

@@ -75,6 +75,10 @@ class PaymentGateway(Protocol):
         """Whom cards are saved for; the same organization twice is one customer."""
         ...
 
+    def forget_customer(self, customer_id: str) -> None:
+        """Remove whom cards were saved for, with name and address; one that is gone is fine."""
+        ...
+
     def create_setup(self, customer_id: str) -> Checkout:
         """The form that saves a card without a payment."""
         ...

@@ -81,6 +81,16 @@ class StripeGateway:
             )
         return str(made.id)
 
+    def forget_customer(self, customer_id: str) -> None:
+        try:
+            with _asking():
+                self._api.customers.delete(customer_id)
+        except Declined as declined:
+            if not isinstance(declined.__cause__, stripe.InvalidRequestError):
+                raise
+            if declined.__cause__.code != "resource_missing":
+                raise
+
     def create_setup(self, customer_id: str) -> Checkout:
         wanted: Any = {"customer": customer_id, "payment_method_types": ["card"]}
         with _asking():

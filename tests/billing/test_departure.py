@@ -99,9 +99,11 @@ def test_an_operator_stays():
 def test_the_log_says_that_somebody_left_without_their_address():
     cast = factories.cast()
     pk = cast.bob.pk
-    departure.depart(cast.bob)
+    client = sign_in(cast.bob)
+    assert delete(client, "bob@example.com").headers["Location"] == "/account/gone"
     entry = AuditEntry.objects.get(action="account.deleted")
-    assert (entry.actor_id, entry.actor_email, entry.target) == (pk, "", f"user {pk}")
+    assert (entry.actor_id, entry.target) == (pk, f"user {pk}")
+    assert (entry.actor_email, entry.address) == (f"user-{pk}", "")
 
 
 def test_the_page_says_what_goes_and_takes_the_address_typed():

@@ -49,6 +49,11 @@ class FakeGateway:
     def create_customer(self, organization: Organization, email: str) -> str:
         return f"cus_{organization.pk}"
 
+    def forget_customer(self, customer_id: str) -> None:
+        self.calls.append(("forget_customer", customer_id))
+        if self.trouble:
+            raise self.trouble.pop(0)
+
     def create_setup(self, customer_id: str) -> Checkout:
         return Checkout("set_1")
 
