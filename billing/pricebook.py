@@ -1,10 +1,12 @@
 """Prices as the database has them, in the form that pricing computes with."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 from billing.pricing import PriceVersion, Rate
-from providers.models import Price, PriceRate
+from providers.models import Price, TokenRates, UpstreamPrice
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +30,48 @@ def versions(ids: Iterable[int]) -> dict[int, PriceVersion]:
     return {row.pk: _version(row) for row in rows}
 
 
-def _version(row: Price) -> PriceVersion:
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What upstreams charge, version by version: of a provider's model, and of single channels."""
+
+    of_models: Mapping[tuple[str, str], tuple[PriceVersion, ...]]
+    of_channels: Mapping[tuple[str, str, int], tuple[PriceVersion, ...]]
+
+    def at(self, provider: str, model: str, channel_id: int, at: datetime) -> PriceVersion | None:
+        """What held then; the channel's own version before its provider's. None: not known."""
+        own = self.of_channels.get((provider, model, channel_id), ())
+        return _latest(own, at) or _latest(self.of_models.get((provider, model), ()), at)
+
+
+def costs() -> Costs:
+    """Every version of what upstreams charge."""
+    of_models: dict[tuple[str, str], list[PriceVersion]] = {}
+    of_channels: dict[tuple[str, str, int], list[PriceVersion]] = {}
+    for row in UpstreamPrice.objects.prefetch_related("rates").order_by("effective_at"):
+        if row.channel_id is None:
+            of_models.setdefault((row.provider, row.model), []).append(_version(row))
+        else:
+            key = (row.provider, row.model, row.channel_id)
+            of_channels.setdefault(key, []).append(_version(row))
+    return Costs(
+        {key: tuple(found) for key, found in of_models.items()},
+        {key: tuple(found) for key, found in of_channels.items()},
+    )
+
+
+def _latest(versions: tuple[PriceVersion, ...], at: datetime) -> PriceVersion | None:
+    """The last that has begun, of versions in the order of their dates."""
+    for version in reversed(versions):
+        if version.effective_at <= at:
+            return version
+    return None
+
+
+def _version(row: Price | UpstreamPrice) -> PriceVersion:
     return PriceVersion(row.pk, row.effective_at, tuple(_rate(rate) for rate in row.rates.all()))
 
 
-def _rate(row: PriceRate) -> Rate:
+def _rate(row: TokenRates) -> Rate:
     return Rate(
         context_tokens_min=row.context_tokens_min,
         weekdays=row.weekdays,

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from billing import invoice_statements, invoices, pricing, settlements
+from billing import cost_proof, invoice_statements, invoices, pricing, settlements
 from billing import proof_statements as statements
 from providers.models import PriceRate
 from providers.usage import TokenUsage
@@ -125,6 +125,7 @@ def prove(since: datetime | None = None) -> list[Check]:
             *(_found(*check, parameters) for check in _SETTLEMENTS),
             _invoices(parameters),
             *(_found(*check, parameters) for check in _SUMS),
+            _costs(parameters),
         ]
 
 
@@ -234,3 +235,13 @@ def _invoices(parameters: dict[str, Any]) -> Check:
         + ") AS d (name, what)",
         {**parameters, "from_id": invoices.first_id_charged_at(oldest)},
     )
+
+
+def _costs(parameters: dict[str, Any]) -> Check:
+    """What usage cost upstream, rated again: the records of `from_month` and later."""
+    check = Check("costs", "tokens x what upstreams charge gives each sum of cost, to the nano")
+    check.checked = cost_proof.count(parameters["from_month"])
+    for month in cost_proof.months(parameters["from_month"]):
+        for what, why in cost_proof.differences(month):
+            check.accuse(what, why)
+    return check

@@ -11,7 +11,7 @@ exactly once.
 
 from django.db import connection, transaction
 
-from billing import latency, measurements
+from billing import costs, latency, measurements
 from billing.models import RollupWatermark
 
 # One step adds the records of this many transactions; one run takes this many steps.
@@ -125,6 +125,7 @@ def _add(lower: int, upper: int) -> int:
     if records:
         measurements.add(lower, upper)
         latency.add(lower, upper)
+        costs.add(lower, upper)
     return records
 
 
@@ -135,19 +136,29 @@ def rebuild() -> int:
     Records already here whose ids lie at or above the border (a few of the last moment's, or
     after a restore another cluster's) would be met again by later runs. Their `xid` becomes zero:
     counted now and never again. Charging waits while that is done, not while the sums are made.
-    Measurements and latencies are those of the records that are here. Dying in between leaves a
-    watermark that makes the next run rebuild.
+    Measurements and latencies are those of the records that are here; costs of archived months
+    stay as they were rated. Dying in between leaves a watermark that makes the next run rebuild.
     """
     upper = _settle_the_border()
     with transaction.atomic(), connection.cursor() as cursor:
         RollupWatermark.objects.select_for_update().get(pk=1)
         tables = ("usagehour", "usageday", "modelhour", "latencyday")
         cursor.execute("; ".join(f"DELETE FROM billing_{table}" for table in tables))
+        costs.clear()
         cursor.execute(_ADD_ARCHIVED)
         archived = int(cursor.fetchone()[0])
         records = archived + _add(0, upper)
         RollupWatermark.objects.filter(pk=1).update(xid=upper)
     return records
+
+
+def rebuild_costs() -> int:
+    """Rate every record that is in the sums anew; returns how many. For a first price that was
+    entered late. Pages show what was known until all of it is rated."""
+    with transaction.atomic():
+        mark = RollupWatermark.objects.select_for_update().get(pk=1)
+        costs.clear()
+        return costs.add(0, mark.xid)
 
 
 def _settle_the_border() -> int:

@@ -87,14 +87,13 @@ class Price(models.Model):
         return f"{self.model} from {self.effective_at:%Y-%m-%d %H:%M} UTC"
 
 
-class PriceRate(models.Model):
+class TokenRates(models.Model):
     """Nanos per million tokens of each class, for one context tier and one weekly UTC window.
 
     The classes are disjoint. Of the rates whose tier starts at or below the prompt's length,
     the highest tier wins; inside it a window that holds the request's start wins over the rest.
     """
 
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="rates")
     context_tokens_min = models.PositiveIntegerField(default=0)
     # Bit 0 is Monday. Zero means always; minutes count from midnight UTC, the end exclusive.
     weekdays = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(127)])
@@ -105,6 +104,57 @@ class PriceRate(models.Model):
     cache_write_nanos = models.BigIntegerField(default=0, validators=[MinValueValidator(0)])
     output_nanos = models.BigIntegerField(validators=[MinValueValidator(0)])
     reasoning_output_nanos = models.BigIntegerField(validators=[MinValueValidator(0)])
+
+    class Meta:
+        abstract = True
+
+
+class PriceRate(TokenRates):
+    """One rate of a price that customers pay."""
+
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="rates")
+
+    class Meta:
+        ordering: ClassVar = ["price", "context_tokens_min", "weekdays", "start_minute"]
+
+    def __str__(self) -> str:
+        return f"{self.price}: {self.input_nanos}/{self.output_nanos}"
+
+
+class UpstreamPrice(models.Model):
+    """One version of what a provider charges us for a model. Never edited, as `Price`.
+
+    Named as usage records name them, by slug and by name: what a record cost stays the same when
+    a provider or a model is called something else, or a channel is gone. With a channel it holds
+    for that one alone, before those of the whole provider.
+    """
+
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=100)
+    channel_id = models.BigIntegerField(null=True, blank=True)
+    effective_at = models.DateTimeField()
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["provider", "model", "channel_id", "-effective_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["provider", "model", "channel_id", "effective_at"],
+                nulls_distinct=False,
+                name="upstream_price_version_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        where = f" (channel {self.channel_id})" if self.channel_id else ""
+        return f"{self.model} at {self.provider}{where} from {self.effective_at:%Y-%m-%d %H:%M} UTC"
+
+
+class UpstreamRate(TokenRates):
+    """One rate of what a provider charges us."""
+
+    price = models.ForeignKey(UpstreamPrice, on_delete=models.PROTECT, related_name="rates")
 
     class Meta:
         ordering: ClassVar = ["price", "context_tokens_min", "weekdays", "start_minute"]

@@ -16,7 +16,17 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext_noop as _
 
-from providers.models import Adapter, Capability, Channel, Model, Price, PriceRate, Provider
+from providers.models import (
+    Adapter,
+    Capability,
+    Channel,
+    Model,
+    Price,
+    PriceRate,
+    Provider,
+    UpstreamPrice,
+    UpstreamRate,
+)
 
 PRICED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _MONDAY_TO_FRIDAY = 0b0011111
@@ -187,6 +197,7 @@ def plant(environment: Mapping[str, str] = os.environ) -> list[str]:
         for seed in MODELS:
             _plant_model(seed, done)
         for upstream in UPSTREAMS:
+            _plant_costs(upstream, done)
             _open_upstream(upstream, environment, done)
         _arrange_local_model(done)
         arrange_stand_ins(done)
@@ -242,6 +253,28 @@ def _plant_model(seed: ModelSeed, done: list[str]) -> Model:
     return model
 
 
+def _plant_costs(upstream: Upstream, done: list[str]) -> None:
+    """What a provider charges us, until an operator knows better: its public list price."""
+    rates = {seed.name: seed.rates for seed in MODELS}
+    for name in upstream.models:
+        _plant_cost(upstream.provider, name, rates[name], "List price", done)
+
+
+def _plant_cost(
+    provider: str, model: str, rates: tuple[dict[str, int], ...], note: str, done: list[str]
+) -> None:
+    price, is_new = UpstreamPrice.objects.get_or_create(
+        provider=provider,
+        model=model,
+        channel_id=None,
+        effective_at=PRICED_AT,
+        defaults={"note": note},
+    )
+    if is_new:
+        UpstreamRate.objects.bulk_create(UpstreamRate(price=price, **rate) for rate in rates)
+        done.append(f"cost {model} at {provider}: made, from {PRICED_AT:%Y-%m-%d}")
+
+
 def _open_upstream(upstream: Upstream, environment: Mapping[str, str], done: list[str]) -> None:
     """A channel per model while the credential is given. One that is there already takes a new
     credential, and a base URL where the environment names one; without a credential it stays."""
@@ -275,7 +308,8 @@ def _arrange_local_model(done: list[str]) -> None:
 
 
 def _point_local(model: Model, *, is_stand_in: bool, done: list[str]) -> None:
-    """A channel to the local server; its port differs from run to run."""
+    """A channel to the local server; its port differs from run to run. Its tokens cost nothing."""
+    _plant_cost(LOCAL_PROVIDER[0], model.name, (_rate("0", "0", "0"),), "On this machine", done)
     channel, is_new = Channel.objects.get_or_create(
         provider=_plant_provider(*LOCAL_PROVIDER, done),
         model=model,

@@ -1,5 +1,6 @@
 from billing.models.adjustments import AdjustmentRequest, AdjustmentState
 from billing.models.archives import Archive, ArchivedAccount, ArchivedUsage
+from billing.models.costs import CostDay, OrganizationDay, UpstreamHour
 from billing.models.invoices import (
     CreditNote,
     Invoice,
@@ -57,6 +58,7 @@ __all__ = [
     "AutoTopUp",
     "BillingDetails",
     "BillingReason",
+    "CostDay",
     "CreditNote",
     "Dispute",
     "DisputeState",
@@ -71,6 +73,7 @@ __all__ = [
     "Measure",
     "ModelHour",
     "OrderState",
+    "OrganizationDay",
     "PaymentCustomer",
     "PaymentEvent",
     "PaymentOrder",
@@ -89,6 +92,7 @@ __all__ = [
     "Transfer",
     "TransferKind",
     "TransferState",
+    "UpstreamHour",
     "UsageDay",
     "UsageHour",
     "UsageRecord",

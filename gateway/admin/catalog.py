@@ -19,7 +19,7 @@ from django_ratelimit.core import is_ratelimited
 from accounts import audit
 from accounts.desk import RecordedAdmin
 from gateway import heartbeats
-from providers.models import Channel, Model, Price, PriceRate, Provider
+from providers.models import Channel, Model, Price, PriceRate, Provider, TokenRates
 
 # A form may lie open for so long before it is confirmed.
 _BACKDATED_MAX = timedelta(hours=1)
@@ -73,7 +73,7 @@ class RateFormSet(forms.BaseInlineFormSet):
 
 
 class PriceRateInline(admin.TabularInline):
-    model = PriceRate
+    model: type[TokenRates] = PriceRate
     formset = RateFormSet
     extra = 1
 

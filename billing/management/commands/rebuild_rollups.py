@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.core.management.base import CommandParser
+
 from billing import rollups
 from billing.management import operator
 
@@ -9,5 +11,11 @@ from billing.management import operator
 class Command(operator.OperatorCommand):
     help = "Sum every usage record anew, after a restore or whenever in doubt."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--costs", action="store_true", help="only what usage cost upstream: rate it anew"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        self.answer(options, {"records": rollups.rebuild()})
+        records = rollups.rebuild_costs() if options["costs"] else rollups.rebuild()
+        self.answer(options, {"records": records})
