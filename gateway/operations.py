@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Sum
 
 from accounts.models import Organization
-from billing import gauges
+from billing import gauges, margins
 from billing.gauges import Gauges
 from billing.models import (
     AdjustmentRequest,
@@ -70,12 +70,10 @@ class Operations:
     gauges: Gauges | None
     gateways: int
     waiting: dict[str, int] = field(default_factory=dict)
-    # Nothing stores yet what an upstream charges.
+    # Of the same days. `unrated` requests have a cost that is not known, and not in it.
     cost_nanos: int | None = None
-
-    @property
-    def margin_nanos(self) -> int | None:
-        return None if self.cost_nanos is None else self.total.charge_nanos - self.cost_nanos
+    unrated: int = 0
+    margin_nanos: int | None = None
 
 
 def read() -> Operations:
@@ -145,7 +143,20 @@ def _read() -> Operations:
         gauges=_gauges(),
         gateways=len(beats),
         waiting=_waiting(),
+        **_margin(),
     )
+
+
+def _margin() -> dict[str, int | None]:
+    """What the days cost, where anything of them was rated."""
+    rated = margins.total(today() - timedelta(DAYS - 1), today())
+    if rated.requests == rated.unrated:
+        return {"unrated": rated.unrated}
+    return {
+        "cost_nanos": rated.cost_nanos,
+        "margin_nanos": rated.margin_nanos,
+        "unrated": rated.unrated,
+    }
 
 
 def _added(*parts: list[int] | None) -> tuple[int, int, int]:

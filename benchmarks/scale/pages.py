@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import msgspec
@@ -94,12 +95,24 @@ def admin_addresses(sample: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     from django.urls import reverse
 
     yield "front page", reverse("admin:index")
+    margin = reverse("admin:billing_costday_margin")
+    for period in ("today", *_PERIODS, "last-month"):
+        yield "revenue and margin", f"{margin}?{urlencode({'period': period})}"
+    yield "revenue and margin", f"{margin}?{urlencode(_half_a_year())}"
+    yield "revenue and margin, CSV", f"{reverse('admin:billing_costday_csv')}?by=customer"
     for model in admin.site._registry:
         table = f"{model._meta.app_label}_{model._meta.model_name}"
         path = reverse(f"admin:{table}_changelist")
         yield table, path
         for text in _SEARCHES.get(table, []):
             yield table, f"{path}?{urlencode({'q': text.format_map(sample)})}"
+
+
+def _half_a_year() -> dict[str, str]:
+    """All of a fill's days, as an operator types them."""
+    from billing.periods import today
+
+    return {"from": str(today() - timedelta(180)), "to": str(today())}
 
 
 def sample(database_url: str) -> dict[str, str]:

@@ -5,11 +5,15 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import path
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from accounts.desk import RecordedAdmin
 from accounts.lists import LargeTablePaginator
+from billing import csv_files, margin_charts, margins, periods
 from billing.models import CostDay, OrganizationDay, UpstreamHour
 from billing.operators import ReadOnlyAdmin
 from gateway.admin.catalog import AppendOnlyAdmin, PriceRateInline
@@ -109,7 +113,7 @@ class UpstreamRateAdmin(AppendOnlyAdmin):
         return False  # together with its price
 
 
-class CostListAdmin(ReadOnlyAdmin):
+class CostListAdmin(RecordedAdmin, ReadOnlyAdmin):
     paginator = LargeTablePaginator
     ordering = ("-id",)
 
@@ -120,6 +124,54 @@ class CostDayAdmin(CostListAdmin):
                     "charge_nanos", "cost_nanos")  # fmt: skip
     list_filter = ("provider",)
     search_fields = ("=model", "=provider")
+
+    def get_urls(self) -> list[Any]:
+        site = self.admin_site
+        return [
+            path("margin/", site.admin_view(self.margin_view), name="billing_costday_margin"),
+            path("margin.csv", site.admin_view(self.csv_view), name="billing_costday_csv"),
+            *super().get_urls(),
+        ]
+
+    def margin_view(self, request: HttpRequest) -> HttpResponse:
+        """Revenue, cost and margin of a period."""
+        period = self._period(request)
+        report = margins.read(period)
+        facts = {
+            "report": report,
+            "period": period,
+            "periods": periods.CHOICES,
+            "chart": margin_charts.make(report),
+            "days_shown": list(reversed(report.days)),
+            "tables": [(key, margin_charts.NAMES[key]) for key in margin_charts.LINES],
+        }
+        return self.page(request, "admin/desk/margin.html", _("Revenue and margin"), None, facts)
+
+    def csv_view(self, request: HttpRequest) -> HttpResponse:
+        """One of the page's tables; amounts in USD, to the nano."""
+        period, by = self._period(request), request.GET.get("by", "")
+        if by not in (*margin_charts.LINES, "loss"):
+            raise Http404
+        rows = margin_charts.rows(margins.read(period), by)
+        return HttpResponse(
+            csv_files.encode(rows),
+            content_type="text/csv",
+            headers={
+                "Content-Disposition": "attachment; "
+                f'filename="margin-{by}-{period.first}-{period.last}.csv"',
+                "Cache-Control": "private, no-store",
+            },
+        )
+
+    def _period(self, request: HttpRequest) -> periods.Period:
+        """What the URL asks for. Raises PermissionDenied."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        given = request.GET
+        first = given.get("from", "")
+        return periods.parse(
+            f"{first}..{given.get('to', '')}" if first else given.get("period", "")
+        )
 
 
 @admin.register(UpstreamHour)

@@ -95,6 +95,8 @@ PAGES = [
     Page("admin-channels", "/admin/providers/channel/", "operator"),
     Page("admin-price", "/admin/providers/price/add/?model={model}", "operator", act="price"),
     Page("admin-codes", "/admin/billing/redeemcode/make/", "operator"),
+    Page("admin-margin", "/admin/billing/costday/margin/", "operator"),
+    Page("admin-cost", "/admin/providers/upstreamprice/add/", "operator"),
     Page("admin-log", "/admin/accounts/auditentry/", "operator"),
     Page(
         "impersonation",
@@ -239,7 +241,10 @@ def _operate(organization: Any, mark: str) -> dict[str, Any]:
     from accounts.models import User
     from billing import adjustments
     from providers.models import Model
+    from tests import books
     from tests.factories import PASSWORD, USD
+
+    books.follow(organization)
 
     operator = User.objects.create_superuser(f"olga-{mark}@example.com", PASSWORD)
     asked = adjustments.ask(
