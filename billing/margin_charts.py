@@ -14,7 +14,7 @@ from billing.money import format_usd
 from billing.templatetags.figures import money
 
 # What a report can be told apart by, and what it is called.
-LINES = ("model", "channel", "day", "customer")
+LINES = ("model", "channel", "customer", "day")
 NAMES = {
     "model": gettext_lazy("By model"),
     "channel": gettext_lazy("By channel"),
