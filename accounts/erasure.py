@@ -17,6 +17,7 @@ from django.db.models.functions import Cast
 
 from accounts import audit
 from accounts.models import ApiKey, AuditEntry, Invitation, Organization, OutgoingMail, User
+from accounts.webhooks.models import WebhookEvent
 
 _ROWS_AT_ONCE = 500
 _TARGET_CHARS = 200
@@ -79,6 +80,8 @@ def forget_person(user: User) -> None:
         ApiKey.objects.filter(pk=key.pk).update(name=words.hide(key.name)[:100])
     Invitation.objects.filter(email__in=[text.lower() for text in words.texts]).delete()
     OutgoingMail.objects.filter(recipient__in=words.texts).delete()
+    # A month's worth at most, and never edited: what names the person goes, sent or not.
+    WebhookEvent.objects.filter(_contains("body", words)).delete()
 
 
 def forget_organization(organization: Organization, words: Words) -> None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, keys, mail, members, organizations
 from accounts.models import Invitation, Membership, Organization, User
+from accounts.webhooks import notices
 
 LIFETIME = timedelta(days=7)
 PENDING_MAX = 50  # of one organization
@@ -146,6 +147,7 @@ def accept(invitation: Invitation, user: User) -> Membership:
         )
         row.delete()
         if is_new:
+            notices.member_joined(membership)
             audit.record("member.joined", organization, user.email, role=row.role)
     return membership
 

@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from accounts import audit, letters, mail
 from accounts.models import ApiKey, Membership, Project, Role, User
+from accounts.webhooks import notices
 
 LIVE_PREFIX = "ttonk_sk_"
 TEST_PREFIX = "ttonk_sk_test_"
@@ -157,6 +158,7 @@ def create(
             rotated_from=rotated_from,
         )
         if rotated_from is None:
+            notices.key_created(row)
             audit.record(
                 "key.created", project.organization, str(row), id=row.pk, project=project.name
             )
@@ -215,6 +217,8 @@ def rotate(key: ApiKey, overlap: timedelta, *, by: User | None = None) -> NewKey
         ends_at = min(now + overlap, old.expires_at or now + overlap)
         closed = {"expires_at": ends_at} if overlap else {"revoked_at": now}
         ApiKey.objects.filter(pk=old.pk).update(**closed)
+        old.refresh_from_db()
+        notices.key_rotated(old, new.row)
         audit.record(
             "key.rotated",
             old.organization,
@@ -248,7 +252,8 @@ def revoke(key: ApiKey) -> bool:
     with transaction.atomic():
         live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
         changed = live.update(revoked_at=timezone.now())
+        key.refresh_from_db(fields=["revoked_at"])
         if changed:
+            notices.keys_revoked([key])
             audit.record("key.revoked", key.organization, str(key), id=key.pk)
-    key.refresh_from_db(fields=["revoked_at"])
     return bool(changed)

@@ -70,6 +70,8 @@ def delete(organization: Organization, **details: Any) -> None:
         now = timezone.now()
         keys = ApiKey.objects.filter(organization=locked, revoked_at=None).update(revoked_at=now)
         Invitation.objects.filter(organization=locked).delete()
+        locked.webhook_endpoints.all().delete()
+        locked.webhook_events.all().delete()
         members, _ = Membership.objects.filter(organization=locked).delete()
         locked.deleted_at = now
         locked.suspended_at = locked.suspended_at or now

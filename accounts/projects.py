@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from accounts import audit, organizations
 from accounts.models import ApiKey, Organization, Project
+from accounts.webhooks import notices
 
 OPEN_MAX = 100
 
@@ -63,6 +64,8 @@ def archive(project: Project) -> int:
         if not Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=now):
             return 0
         revoked = ApiKey.objects.filter(project=project, revoked_at=None).update(revoked_at=now)
+        closed = ApiKey.objects.filter(project=project, revoked_at=now).lasting()
+        notices.keys_revoked(closed.select_related("organization", "project", "created_by"))
         audit.record("project.archived", organization, project.name, id=project.pk, keys=revoked)
     return revoked
 

@@ -2,7 +2,16 @@ from django.urls import path, re_path
 from django.views.generic.base import RedirectView
 
 from accounts import views
-from accounts.pages import audit_log, entrance, invitation, members, organization, settings
+from accounts.pages import (
+    audit_log,
+    deliveries,
+    entrance,
+    invitation,
+    members,
+    organization,
+    settings,
+    webhooks,
+)
 
 # allauth's pages by allauth's names, each where a person would look for it.
 _entrance = [
@@ -56,9 +65,27 @@ _settings = [
          RedirectView.as_view(pattern_name="account_change_password")),
 ]  # fmt: skip
 
+_webhooks = [
+    path("settings/webhooks", webhooks.endpoint_list, name="webhooks"),
+    path("settings/webhooks/new", webhooks.endpoint_new, name="endpoint_new"),
+    path("settings/webhooks/<int:pk>", webhooks.endpoint, name="endpoint"),
+    path("settings/webhooks/<int:pk>/change", webhooks.endpoint_change, name="endpoint_change"),
+    path("settings/webhooks/<int:pk>/rotate", webhooks.endpoint_rotate, name="endpoint_rotate"),
+    path("settings/webhooks/<int:pk>/test", webhooks.endpoint_test, name="endpoint_test"),
+    path("settings/webhooks/<int:pk>/switch", webhooks.endpoint_switch, name="endpoint_switch"),
+    path("settings/webhooks/<int:pk>/delete", webhooks.endpoint_delete, name="endpoint_delete"),
+    path("settings/webhooks/deliveries/<int:pk>", deliveries.delivery, name="delivery"),
+    path(
+        "settings/webhooks/deliveries/<int:pk>/again",
+        deliveries.delivery_again,
+        name="delivery_again",
+    ),
+]
+
 urlpatterns = [
     *_entrance,
     *_settings,
+    *_webhooks,
     path("organizations/switch", views.switch_organization, name="organization_switch"),
     path("impersonation/end", views.end_impersonation, name="impersonation_end"),
     path("organizations/new", views.new_organization, name="organization_new"),

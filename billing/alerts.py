@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import Organization
-from billing import mails, money
+from billing import mails, money, notices
 from billing.models import Account, Subscription
 
 _BALANCE = F("organization__wallet__credits_posted") - F("organization__wallet__debits_posted")
@@ -31,8 +31,11 @@ def mail_low_balances(limit: int = 200) -> int:
         claimed = Subscription.objects.filter(pk=subscription.pk, low_balance_mailed_at=None)
         with transaction.atomic():
             if claimed.update(low_balance_mailed_at=timezone.now()):
-                write = partial(_write, subscription.organization)
-                told += mails.tell_payers(subscription.organization, write) > 0
+                organization = subscription.organization
+                balance_nanos = organization.wallet.balance_nanos
+                notices.balance_low(organization, balance_nanos, settings.LOW_BALANCE_NANOS)
+                write = partial(_write, organization)
+                told += mails.tell_payers(organization, write) > 0
     return told
 
 

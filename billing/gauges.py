@@ -22,13 +22,21 @@ SELECT
     (SELECT coalesce(extract(epoch FROM now() - min(charged_at)), 0)::float8
      FROM billing_usagerecord WHERE xid >= (SELECT max(xid) FROM billing_rollupwatermark)),
     (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
-     FROM accounts_outgoingmail)
+     FROM accounts_outgoingmail),
+    webhooks.waiting, webhooks.overdue_seconds
 FROM (
     SELECT count(*) AS all_of_them, count(*) FILTER (WHERE expires_at < now()) AS overdue,
         coalesce(extract(epoch FROM now() - min(expires_at) FILTER (WHERE expires_at < now())), 0)
             ::float8 AS overdue_seconds
     FROM billing_transfer WHERE state = 'pending'
-) AS pending
+) AS pending, (
+    SELECT count(*) AS waiting,
+        coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at < now())), 0)
+            ::float8 AS overdue_seconds
+    FROM accounts_webhookdelivery AS one
+    JOIN accounts_webhookendpoint AS endpoint ON endpoint.id = one.endpoint_id
+    WHERE one.state = 'waiting' AND endpoint.is_enabled
+) AS webhooks
 """
 
 
@@ -44,6 +52,8 @@ class Gauges:
     hold_overdue_seconds: float  # the oldest one's
     rollup_lag_seconds: float  # the age of the oldest record that no page shows yet
     mail_waiting_seconds: float  # the age of the oldest mail that the mail server has not taken
+    webhooks_waiting: int  # deliveries, those whose next attempt is hours away among them
+    webhook_overdue_seconds: float  # of the delivery that has been due the longest
     partition_months_ahead: int  # after this month; -1 where even this one has none
     partition_default_rows: int  # that lie in no month's partition
     partition_months_overdue: int  # older than is to be kept, and not archived

@@ -15,7 +15,7 @@ from django.db.models import Max, Sum
 from django.utils import timezone
 
 from accounts.models import Organization, Project
-from billing import ledger, plan_mails, taxes
+from billing import ledger, notices, plan_mails, taxes
 from billing.models import (
     BillingDetails,
     CreditNote,
@@ -101,6 +101,7 @@ def issue(month: date, cutoff: datetime, groups: list[Group]) -> list[Invoice]:
         _write_lines(made, {group.organization_id: group for group in groups})
         for invoice in made:
             plan_mails.tell_of_invoice(invoice)
+            notices.invoice_issued(invoice)
     return made
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import Organization
-from billing import plan_charges, proration
+from billing import notices, plan_charges, proration
 from billing.models import Plan, Subscription
 from billing.plan_charges import Dues
 
@@ -108,6 +108,7 @@ def put(subscription: Subscription, plan: Plan) -> None:
     if before.pk != plan.pk:
         subscription.plan = plan
         subscription.started_at = timezone.now()
+        notices.plan_changed(subscription.organization, before, plan)
         audit.record("plan.changed", subscription.organization, plan.name, before=before.name)
     subscription.next_plan = None
     subscription.trial_ends_at = None

@@ -7,7 +7,7 @@ from django.db.models import QuerySet, Sum
 
 from accounts import audit
 from accounts.models import Organization
-from billing import mails, periods
+from billing import mails, notices, periods
 from billing.models import SpendAlert, Subscription, UsageDay
 
 ALERTS_MAX = 5
@@ -74,6 +74,7 @@ def mail_alerts(limit: int = 200) -> int:
             if _unsent(month).filter(pk=alert.pk).update(mailed_month=month):
                 used = used_this_month(alert.organization_id)
                 mails.tell_of_spend(alert.organization, alert.threshold_nanos, used)
+                notices.threshold_reached(alert.organization, alert.threshold_nanos, used)
                 told += 1
     return told
 

@@ -45,6 +45,8 @@ app.conf.beat_schedule = {
     "sum-past-days": _every("gateway.tasks.sum_past_days", 300),
     "mail-low-balances": _every("billing.tasks.mail_low_balances", 60),
     "send-mails": _every("accounts.tasks.send_mails", 2),
+    "deliver-webhooks": _every("accounts.tasks.deliver_webhooks", 2),
+    "prune-webhooks": _every("accounts.tasks.prune_webhooks", 600),
     "mail-spend-alerts": _every("billing.tasks.mail_spend_alerts", 300),
     "process-payment-events": _every("billing.tasks.process_payment_events", 3),
     "top-up-automatically": _every("billing.tasks.top_up_automatically", 15),

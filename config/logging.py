@@ -14,6 +14,7 @@ MASK = "…"
 _SECRETS = [
     # API keys, ours and the providers'. What says which kind a key is stays readable.
     (re.compile(r"\b(ttonk_sk_(?:test_)?|sk-(?:ant-|or-|proj-)?)[A-Za-z0-9_\-]{6,}"), r"\1" + MASK),
+    (re.compile(r"\b(whsec_)[A-Za-z0-9+/=_\-]{6,}"), r"\1" + MASK),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9_\-.~+/=:]{6,}", re.IGNORECASE), r"\1 " + MASK),
     # The password of a URL.
     (re.compile(r"(\b[a-z][a-z0-9+]*://[^\s:/@\"']*):[^\s@/\"']+@"), r"\1:" + MASK + "@"),

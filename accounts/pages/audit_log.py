@@ -20,6 +20,7 @@ SUBJECTS = {
     "member": _("Members"),
     "invitation": _("Invitations"),
     "project": _("Projects"),
+    "webhook": _("Webhooks"),
     "plan": _("Plan"),
     "organization": _("Organization"),
 }

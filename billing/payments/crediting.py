@@ -6,7 +6,7 @@ locked, and its state says what has been done already.
 
 from django.utils import timezone
 
-from billing import ledger
+from billing import ledger, notices
 from billing.models import OrderState, PaymentOrder, TransferKind
 from billing.payments import amounts, automatic, disputes, gateways
 from billing.payments.matching import Mismatch, TooEarly, lock_order
@@ -56,6 +56,7 @@ def fail(order: PaymentOrder, reason: str) -> None:
     if order.is_automatic:
         order.state = OrderState.FAILED
         automatic.note_failure(order)
+        notices.payment_failed(order)
     order.save(update_fields=["failure", "state"])
 
 
@@ -80,6 +81,7 @@ def _credit(order: PaymentOrder, message: Paid) -> None:
     order.transfer_id = transfer.pk
     order.failure = ""
     order.save(update_fields=["state", "paid_at", "transfer_id", "failure"])
+    notices.payment_succeeded(order)
     if order.is_automatic:
         automatic.note_success(order)
 

@@ -145,7 +145,7 @@ def gateway(data: Path, name: str, port: int, **environment: str) -> Child:
 
 def worker_and_beat(data: Path) -> tuple[Child, Child]:
     python, logs = [sys.executable, "-m"], data / "logs"
-    worker = ["celery", "-A", "config", "worker", "--concurrency", "1", "--loglevel", "INFO"]
+    worker = ["celery", "-A", "config", "worker", "--concurrency", "2", "--loglevel", "INFO"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = ["celery", "-A", "config", "beat", "-s", str(data / "beat-schedule"), "--pidfile", ""]
     return (

@@ -270,6 +270,10 @@ PAYMENT_GATEWAYS: dict[str, str] = payments.gateways(
 LOCAL_MODEL_URL: str = env.str("TTONK_LOCAL_MODEL_URL", default="")
 LOCAL_FALLBACK = False
 
+# Networks in which webhooks may go to addresses that are not public, over plain HTTP and to any
+# port: for a trial or a test on one machine. Never in production.
+WEBHOOK_LOCAL_NETWORKS: list[str] = []
+
 # Gateway limits, in the unit each name ends with.
 GATEWAY: dict[str, Any] = {
     "BODY_TIMEOUT_SECONDS": env.float("TTONK_BODY_TIMEOUT_SECONDS", default=30.0),

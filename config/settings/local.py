@@ -25,6 +25,8 @@ from .base import *  # noqa: E402, F403
 
 # Without an upstream's credential the catalog's models are answered by the local one.
 LOCAL_FALLBACK = True
+# A receiver on this machine may be tried out.
+WEBHOOK_LOCAL_NETWORKS = ["127.0.0.0/8", "::1/128"]
 
 # Straight from the source folders: a trial has no build step.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405

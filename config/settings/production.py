@@ -22,6 +22,7 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 LOCAL_MODEL_URL = ""
 LOCAL_FALLBACK = False
+WEBHOOK_LOCAL_NETWORKS = []
 
 _unsafe = [
     *(["DEBUG must be off"] if DEBUG else []),

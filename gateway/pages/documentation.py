@@ -22,7 +22,7 @@ SECTIONS = (
                   "organizations")),
     (_("API"), ("chat-completions", "streaming", "models", "errors", "rate-limits", "images",
                 "api-reference")),
-    (_("Money"), ("billing",)),
+    (_("Money"), ("billing", "webhooks")),
     (_("Account"), ("account",)),
 )  # fmt: skip
 SLUGS = tuple(slug for _title, slugs in SECTIONS for slug in slugs)

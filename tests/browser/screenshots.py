@@ -155,6 +155,17 @@ PAGES = [
     Page("settings-projects", "/settings/projects", "busy"),
     Page("settings-project", "/settings/projects/{project}", "busy"),
     Page("settings-archive", "/settings/projects/{project}/archive", "busy"),
+    Page("settings-webhooks", "/settings/webhooks", "busy"),
+    Page("settings-webhooks-new", "/settings/webhooks", "new"),
+    Page("settings-endpoint", "/settings/webhooks/{endpoint}", "busy"),
+    Page("settings-endpoint-off", "/settings/webhooks/{endpoint_off}", "busy"),
+    Page("settings-endpoint-new", "/settings/webhooks/new", "busy"),
+    Page("settings-endpoint-secret", "/settings/webhooks/new", "busy", act="endpoint"),
+    Page("settings-endpoint-change", "/settings/webhooks/{endpoint}/change", "busy", full=False),
+    Page("settings-endpoint-rotate", "/settings/webhooks/{endpoint}/rotate", "busy"),
+    Page("settings-endpoint-delete", "/settings/webhooks/{endpoint}/delete", "busy", full=False),
+    Page("settings-delivery", "/settings/webhooks/deliveries/{delivery}", "busy"),
+    Page("settings-delivery-failed", "/settings/webhooks/deliveries/{delivery_failed}", "busy"),
     Page("settings-log", "/settings/audit-log", "busy"),
     Page("settings-owner", "/settings/owner", "busy"),
     Page("settings-leave", "/settings/leave", "busy"),
@@ -209,7 +220,7 @@ def prepare(stripe_url: str) -> dict[str, Any]:
     call_command("migrate", verbosity=0)
     call_command("seed_catalog", stdout=io.StringIO())
     from billing.models import Invoice, UsageRecord
-    from tests import factories, history, payments
+    from tests import factories, history, payments, webhooks
 
     history.measure_models()
     history.probe()
@@ -229,6 +240,7 @@ def prepare(stripe_url: str) -> dict[str, Any]:
         "new": fresh.email,
         "password": factories.PASSWORD,
         **people,
+        **webhooks.play_in(organization),
         "key": organization.api_keys.order_by("pk")[0].pk,
         "request": f"req_{latest.pk.hex}",
         **_operate(organization, mark),
@@ -394,6 +406,10 @@ def act(tab: Any, what: str) -> None:
         tab.click("text=Open dashboard as owner")
         tab.goto(tab.url.partition("/admin/")[0].removesuffix("/overview") + "/overview")
         tab.wait_for_selector(".impersonation")
+    elif what == "endpoint":
+        tab.fill("[name=url]", "https://8.8.8.8/hooks")
+        tab.click("form .button-primary")
+        tab.wait_for_selector("[data-secret]")
     elif what == "create":
         tab.fill("[name=name]", "Nightly evaluation")
         tab.click("form .button-primary")

@@ -25,7 +25,8 @@ PRIVATE = ["/welcome", "/overview", "/playground", "/keys", "/keys/new", "/keys?
            "/billing/details", "/billing/plans/pro", "/account", "/account/email",
            "/account/password", "/account/two-factor", "/account/sessions", "/account/data",
            "/account/confirm", "/settings", "/settings/members", "/settings/projects",
-           "/settings/projects/new", "/settings/audit-log", "/settings/owner", "/settings/leave",
+           "/settings/projects/new", "/settings/webhooks", "/settings/webhooks/new",
+           "/settings/audit-log", "/settings/owner", "/settings/leave",
            "/settings/delete"]  # fmt: skip
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 

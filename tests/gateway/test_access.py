@@ -25,9 +25,10 @@ from django.utils import timezone
 
 from accounts import keys, projects
 from accounts.models import Invitation, Membership, Role, User
+from accounts.webhooks import events
 from billing.models import CreditNote, Invoice, Issuer, OrderState, PaymentOrder, SpendAlert
 from providers import seed
-from tests import factories
+from tests import factories, webhooks
 from tests.gateway.routes import Route, routes
 
 PEOPLE = ("owner", "admin", "developer", "billing", "viewer", "outsider", "anonymous")
@@ -89,6 +90,16 @@ project_restore                      405 405 405 405 405 405 405 | 302 302 403 4
 project_archive                      200 200 403 403 403 404 in  | 302 302 403 403 403 404 in
 project                              200 200 403 403 403 404 in  | 302 302 403 403 403 404 in
 audit_log                            200 200 403 403 403 200 in
+webhooks                             200 200 200 403 403 200 in
+endpoint_new                         200 200 200 403 403 200 in
+endpoint_test                        405 405 405 405 405 405 405 | 302 302 302 403 403 404 in
+endpoint_switch                      405 405 405 405 405 405 405 | 302 302 302 403 403 404 in
+endpoint_change                      200 200 200 403 403 404 in  | 302 302 302 403 403 404 in
+endpoint_rotate                      200 200 200 403 403 404 in
+endpoint_delete                      200 200 200 403 403 404 in  | 302 302 302 403 403 404 in
+endpoint                             200 200 200 403 403 404 in  | 405 405 405 405 405 405 405
+delivery                             200 200 200 403 403 404 in  | 405 405 405 405 405 405 405
+delivery_again                       405 405 405 405 405 405 405 | 302 302 302 403 403 404 in
 overview                             200 200 200 200 200 200 in
 usage                                200 200 200 200 200 200 in
 usage_csv                            200 200 200 200 200 200 in  | 405 405 405 405 405 405 405
@@ -213,6 +224,8 @@ class World:
             digest=keys.digest("token"), expires_at=timezone.now() + timedelta(days=1),
         )  # fmt: skip
         self.project = projects.create(self.organization, "Second")
+        self.endpoint = webhooks.endpoint(self.organization)
+        self.delivery = events.emit_test(self.endpoint)
         cast = self.cast
         self.cookies = {
             person: _sign_in(user)
@@ -244,6 +257,8 @@ class World:
             "invitation": self.invitation.pk,
             "project": self.project.pk,
             "alert": self.alert.pk,
+            "endpoint": self.endpoint.pk,
+            "delivery": self.delivery.pk,
         }.get(family, self.key.pk)
 
     def form(self, name: str) -> dict[str, object]:
@@ -259,6 +274,9 @@ class World:
             "organization_delete": {"name": self.organization.name, "leaves_balance": "on"},
             "member_invite": {"email": "new@example.com", "role": "viewer"},
             "member": {"role": "viewer"},
+            "endpoint_new": {"url": webhooks.URL, "event_types": "key.created"},
+            "endpoint_change": {"url": webhooks.URL, "event_types": "key.created"},
+            "endpoint_rotate": {"overlap": "24"},
             "project_new": {"name": "Another"},
             "project": {"name": "Another"},
             "organization_switch": {"organization": self.organization.pk},

@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Project
+from accounts.webhooks import endpoints
 from billing import ids, ledger
 from billing.models import (
     Invoice,
@@ -28,7 +29,7 @@ from billing.models import (
     UsageDay,
     UsageHour,
 )
-from tests import factories
+from tests import factories, webhooks
 from tests.gateway.routes import routes
 from tests.gateway.test_access import World
 
@@ -74,6 +75,9 @@ def grow(world: World, count: int) -> None:
         LatencyDay.objects.create(
             organization_id=organization.pk, day=now.date(), bucket=n, requests=n + 1
         )
+        if organization.webhook_endpoints.count() < endpoints.ENDPOINTS_MAX:
+            webhooks.endpoint(organization)
+        webhooks.answer(organization, "plan.changed", {"n": n}, webhooks.REFUSED, webhooks.TAKEN)
         ledger.credit(organization.wallet, 1_000, kind=TransferKind.TOP_UP, reason=f"Top-up {n}")
         month = (now.date().replace(day=1) - timedelta(31 * (n + 1))).replace(day=1)
         invoice = Invoice.objects.create(

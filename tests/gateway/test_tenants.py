@@ -25,11 +25,12 @@ from django.utils import timezone
 
 from accounts import mail
 from accounts.models import Organization, User
+from accounts.webhooks.models import WebhookDelivery
 from billing import alerts, ids
 from billing.models import Invoice, UsageDay, UsageHour, UsageRecord
 from billing.templatetags.figures import money
 from providers import seed
-from tests import factories
+from tests import factories, webhooks
 from tests.gateway.routes import addresses
 from tests.gateway.wire import Wire, body_of
 
@@ -62,6 +63,8 @@ def _add_other() -> Other:
     other.projects.update(name="Charlie's project")
     tomorrow = timezone.now() + timedelta(days=1)
     other.invitations.create(email="dan@example.com", digest="d" * 64, expires_at=tomorrow)
+    webhooks.endpoint(other, name="Charlie's hooks")
+    webhooks.answer(other, "plan.changed", {"plan": "Charlie's"}, webhooks.TAKEN)
     # The newest request of all is theirs: ids begin with milliseconds.
     newest = uuid.UUID(int=ids.uuid7().int + (1_000 << 80))
     factories.record(other, id=newest, model="qwen-max")
@@ -76,6 +79,7 @@ class Other:
         """What its things are called in addresses."""
         record = UsageRecord.objects.filter(organization_id=self.organization.pk).first()
         invoice = Invoice.objects.get(organization=self.organization)
+        of_its_endpoints = {"endpoint__organization": self.organization}
         assert record is not None
         return {
             "pk": [
@@ -85,9 +89,11 @@ class Other:
                     self.organization.invitations,
                     self.organization.memberships,
                     self.organization.projects,
+                    self.organization.webhook_endpoints,
                 )
                 for pk in mine.values_list("pk", flat=True)
-            ],
+            ]
+            + [str(one.pk) for one in WebhookDelivery.objects.filter(**of_its_endpoints)],
             "request_id": [f"req_{record.pk.hex}", str(record.pk)],
             "number": [str(invoice.number), str(invoice)],
             "note": ["1"],
@@ -122,6 +128,11 @@ class Other:
                 f" FROM {name} t WHERE organization_id = {pk}"
                 for name in tables
             ]
+            queries.append(
+                "SELECT 'deliveries', count(*), md5(string_agg(d::text, ',' ORDER BY d.id))"
+                " FROM accounts_webhookdelivery d JOIN accounts_webhookendpoint e"
+                f" ON e.id = d.endpoint_id WHERE e.organization_id = {pk}"
+            )
             queries.append(
                 "SELECT 'transfers', count(*), md5(string_agg(t::text, ',' ORDER BY t.id))"
                 " FROM billing_transfer t JOIN billing_account a"
