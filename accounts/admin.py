@@ -23,6 +23,12 @@ from accounts.models import (
     SeenDevice,
     User,
 )
+from accounts.webhooks.models import (
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 _OWNERS_MAX = 100
 
@@ -176,3 +182,60 @@ class SeenDeviceAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("=user__email",)
     search_help_text = "A whole email address."
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnlyAdmin):
+    """Where customers are told. The path stays closed: it may be a secret of the receiver's."""
+
+    list_display = ("organization", "host", "description", "is_enabled", "failing_since",
+                    "disabled_because", "created_at")  # fmt: skip
+    list_select_related = ("organization",)
+    list_filter = ("is_enabled", ("failing_since", admin.EmptyFieldListFilter))
+    search_fields = ("=organization__slug",)
+    search_help_text = "An organization's whole slug."
+    fields = ("organization", "host", "description", "event_types", "is_enabled",
+              "disabled_because", "failing_since", "old_secret_until", "created_at")  # fmt: skip
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(ReadOnlyAdmin):
+    """What happened; what it says is the customer's."""
+
+    list_display = ("created_at", "organization", "type", "wire_id")
+    list_select_related = ("organization",)
+    ordering = ("-created_at",)
+    search_fields = ("=organization__slug",)
+    search_help_text = "An organization's whole slug."
+    fields = ("organization", "type", "wire_id", "created_at")
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    """What was sent where, and how it went."""
+
+    list_display = ("created_at", "organization", "event", "endpoint", "state", "attempts",
+                    "last_status", "last_error", "last_ms", "due_at")  # fmt: skip
+    list_select_related = ("endpoint__organization", "event")
+    list_filter = ("state",)
+    ordering = ("-pk",)
+    search_fields = ("=endpoint__organization__slug",)
+    search_help_text = "An organization's whole slug."
+    fields = ("organization", "event", "endpoint", "state", "created_at", "due_at",
+              "claimed_until", "attempts", "tries", "last_at", "last_status", "last_error",
+              "last_ms")  # fmt: skip
+
+    @admin.display(description="organization")
+    def organization(self, row: WebhookDelivery) -> str:
+        return row.endpoint.organization.name
+
+
+@admin.register(WebhookAttempt)
+class WebhookAttemptAdmin(ReadOnlyAdmin):
+    """Each time something was sent. What a receiver answered is between it and the customer."""
+
+    list_display = ("started_at", "delivery", "number", "status", "error", "duration_ms")
+    list_select_related = ("delivery__event", "delivery__endpoint")
+    list_filter = ("error",)
+    ordering = ("-pk",)
+    exclude = ("response", "signature")

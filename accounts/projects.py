@@ -65,7 +65,9 @@ def archive(project: Project) -> int:
             return 0
         revoked = ApiKey.objects.filter(project=project, revoked_at=None).update(revoked_at=now)
         closed = ApiKey.objects.filter(project=project, revoked_at=now).lasting()
-        notices.keys_revoked(closed.select_related("organization", "project", "created_by"))
+        notices.keys_revoked(
+            closed.select_related("organization", "project", "created_by").order_by("pk")
+        )
         audit.record("project.archived", organization, project.name, id=project.pk, keys=revoked)
     return revoked
 

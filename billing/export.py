@@ -72,6 +72,8 @@ def _lists(organization: Organization) -> list[List]:
         ("keys", ApiKey.objects.filter(**mine).order_by("pk"),
          _reader("id", "project_id", "name", "masked", "allowed_models", "allowed_addresses",
                  "created_at", "expires_at", "revoked_at", "last_used_at")),
+        ("webhook_endpoints", organization.webhook_endpoints.order_by("pk"),
+         _reader("url", "description", "event_types", "is_enabled", "created_at")),
         ("spend_alerts", SpendAlert.objects.filter(**mine).order_by("pk"),
          _reader("threshold_nanos")),
         ("payments", PaymentOrder.objects.filter(**mine).order_by("pk"),

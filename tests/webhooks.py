@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -21,7 +22,7 @@ def endpoint(organization: Organization, url: str = URL, name: str = "") -> Webh
     return endpoints.create(organization, url, list(events.TYPES), name).row
 
 
-def answer(organization: Organization, type: str, data: dict[str, object], *outcomes: Outcome):
+def answer(organization: Organization, type: str, data: dict[str, Any], *outcomes: Outcome):
     """An event, and one attempt after the other with these outcomes."""
     event = events.emit(organization, type, data)
     assert event is not None

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from accounts import audit, impersonation, mail, users
 from accounts.models import ApiKey, AuditEntry, Organization, User
+from accounts.webhooks.models import WebhookEvent
 from billing import closing, erasure, invoices, ledger, proof, subscriptions
 from billing.models import (
     Account,
@@ -27,7 +28,7 @@ from billing.models import (
 )
 from billing.payments import automatic, customers, gateways, orders
 from billing.payments.gateway import Unavailable
-from tests import factories
+from tests import factories, webhooks
 from tests.billing import scenes
 from tests.billing.payments import till
 
@@ -78,6 +79,8 @@ def lead_a_life(cast: factories.Cast) -> Client:
     for page, form in (
         ("/settings/members/invite", {"email": "dora@example.com", "role": "viewer"}),
         ("/settings", {"name": f"{NAME} Studio"}),
+        ("/settings/webhooks/new", {"url": f"{webhooks.URL}/quill", "description": NAME,
+                                    "event_types": ["key.created"]}),
         ("/keys/new", {"name": f"laptop of {EMAIL}",
                        "project": cast.outside.projects.get().pk,
                        "allowed_addresses": ADDRESS}),
@@ -133,7 +136,10 @@ def assert_proven() -> None:
 
 def test_nothing_in_the_database_says_who_an_erased_person_was(cast, mailoutbox) -> None:
     factories.MembershipFactory.create(organization=cast.organization, user=cast.charlie)
+    webhooks.endpoint(cast.organization)
     factories.key(cast.organization, f"{EMAIL} laptop", created_by=cast.charlie)
+    theirs = WebhookEvent.objects.get(organization=cast.organization, body__contains=EMAIL)
+    assert theirs.deliveries.exists()
     lead_a_life(cast)
     operators_touch(cast)
     pay(cast.outside)
@@ -284,6 +290,7 @@ def test_an_organization_exports_all_of_its_own_and_nothing_of_others(cast) -> N
     found = json.loads(out.getvalue())
     assert found["organization"]["name"] == f"{NAME} Studio"
     assert found["billing_details"]["line_1"] == STREET
+    assert [one["url"] for one in found["webhook_endpoints"]] == [f"{webhooks.URL}/quill"]
     assert found["plan"]["name"] == "Pro"
     assert found["automatic_top_up"]["method_label"] == CARD
     assert [one["email"] for one in found["members"]] == [EMAIL]

@@ -42,7 +42,7 @@ def resolve_to(monkeypatch, *answers: list[str]) -> list[str]:
             for one in found
         ]
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
     return asked
 
 
@@ -119,13 +119,13 @@ def test_a_name_that_leads_nowhere_is_refused(monkeypatch):
     def fail(*_, **__):
         raise socket.gaierror
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     assert refusal("https://nowhere.example/") == "unknown"
 
 
 def test_a_resolver_that_hangs_keeps_nobody_waiting(monkeypatch):
     over = threading.Event()
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: over.wait(30))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30))
     monkeypatch.setattr(addresses, "RESOLVE_SECONDS", 0.1)
     assert refusal("https://slow.example/") == "slow"
     over.set()
