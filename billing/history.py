@@ -94,8 +94,10 @@ def _usage(organization_id: int, size: int, before: uuid.UUID | None) -> list[En
 def _entry(transfer: Transfer, wallet: Account) -> Entry:
     sign = 1 if transfer.credit_account_id == wallet.pk else -1
     at = transfer.resolved_at or transfer.created_at
-    title = _title(TransferKind(transfer.kind), sign)
-    note = "" if transfer.reason == title else transfer.reason
+    kind = TransferKind(transfer.kind)
+    title = _title(kind, sign)
+    # Reasons are kept in English, whatever the reader's language is.
+    note = "" if transfer.reason in (title, kind.label) else transfer.reason
     return Entry(
         transfer.pk, at.date(), at, title, note, sign * transfer.amount_nanos,
         transfer_id=transfer.pk,

@@ -320,6 +320,14 @@ def test_the_history_pages_by_cursor_and_misses_nothing(alice, cast):
     ]
 
 
+def test_a_reason_that_only_repeats_the_kind_is_not_shown_in_another_language(alice, cast):
+    wallet = ledger.open_wallet(cast.organization)
+    ledger.credit(wallet, 1_000_000, kind=TransferKind.WELCOME, reason="Welcome credit")
+    answer = alice.get("/billing/history", headers={"accept-language": "zh-hans"})
+    assert "欢迎赠金" in text(answer)
+    assert "Welcome credit" not in text(answer)
+
+
 def test_the_csv_is_exact_and_runs_no_formula(alice, cast):
     wallet = Account.objects.get(organization=cast.organization)
     ledger.credit(wallet, 1, kind=TransferKind.ADJUSTMENT, reason="=cmd()")
