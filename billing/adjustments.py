@@ -89,12 +89,26 @@ def _decide(request: AdjustmentRequest, state: AdjustmentState, by: User) -> Non
     if row.state != AdjustmentState.WAITING:
         raise NotDecidable("It has been decided already.")
     is_own = row.asked_by_id == by.pk
-    if is_own and state == AdjustmentState.POSTED:
-        raise NotDecidable("Another operator has to agree: you asked for it.")
+    if state == AdjustmentState.POSTED:
+        if is_own:
+            raise NotDecidable("Another operator has to agree: you asked for it.")
+        _check_both_operate(row, by)
     request.state, request.decided_at = state, timezone.now()
     request.decided_by = None if is_own else by
     if state == AdjustmentState.REFUSED:
         request.save(update_fields=["state", "decided_at", "decided_by"])
+
+
+def _check_both_operate(row: AdjustmentRequest, by: User) -> None:
+    """Two people who are operators now: one who was demoted meanwhile is none. Their rows are held,
+    so that whoever demotes one comes before this or after it."""
+    wanted = [pk for pk in (by.pk, row.asked_by_id) if pk is not None]
+    people = User.objects.filter(pk__in=wanted, is_active=True, is_staff=True)
+    operating = {one.pk for one in people.select_for_update(no_key=True).order_by("pk")}
+    if by.pk not in operating:
+        raise NotDecidable("You are no operator any more.")
+    if row.asked_by_id not in operating:
+        raise NotDecidable("Whoever asked is no operator any more: refuse it, and ask for it anew.")
 
 
 def _move(request: AdjustmentRequest) -> Transfer:

@@ -130,7 +130,10 @@ def give_back(invoice: Invoice, total_minor: int, reason: str) -> CreditNote:
             invoice=invoice,
             reason=reason,
             total_minor=total_minor,
-            tax_minor=taxes.included(total_minor, invoice.tax_rate_ppm),
+            # What all notes together contain, less the notes before: so that giving all of an
+            # invoice back gives exactly its tax back, however many notes that takes.
+            tax_minor=taxes.included(given + total_minor, invoice.tax_rate_ppm)
+            - taxes.included(given, invoice.tax_rate_ppm),
             transfer_id=moved.pk,
             issued_at=timezone.now(),
         )

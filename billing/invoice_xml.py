@@ -7,6 +7,7 @@ has a quantity of minus one, because a price is never below zero.
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from billing import taxes
 from billing.invoice_document import Document, DocumentLine
 from billing.models import TaxKind
 
@@ -24,8 +25,20 @@ _REASONS = {
 }
 
 
+def is_possible(document: Document) -> bool:
+    """Whether what the norm wants is known: both countries, and the VAT ids that a tax names."""
+    seller, buyer = document.seller, document.buyer
+    if not (seller.get("country") and buyer.get("country")):
+        return False
+    if document.tax_kind == TaxKind.NONE:
+        return True
+    return bool(seller.get("vat_id")) and (
+        document.tax_kind == TaxKind.STANDARD or bool(buyer.get("vat_id"))
+    )
+
+
 def write(document: Document) -> bytes:
-    """The document as one XML file."""
+    """The document as one XML file; a valid one where it `is_possible`."""
     for prefix, space in _SPACES.items():
         ET.register_namespace(prefix, space)
     kind = "CreditNote" if document.is_credit_note else "Invoice"
@@ -71,6 +84,8 @@ def _money(parent: ET.Element, name: str, minor: int) -> None:
 
 def _party(parent: ET.Element, facts: dict[str, Any], has_tax_ids: bool) -> None:
     party = _part(parent, "Party")
+    if facts.get("code"):  # the issuer's own name for itself, known where no VAT id may stand
+        _basic(_part(party, "PartyIdentification"), "ID", facts["code"])
     address = _part(party, "PostalAddress")
     for name, field in (
         ("StreetName", "line_1"),
@@ -85,7 +100,7 @@ def _party(parent: ET.Element, facts: dict[str, Any], has_tax_ids: bool) -> None
         _basic(_part(address, "Country"), "IdentificationCode", facts["country"])
     if has_tax_ids and facts.get("vat_id"):
         scheme = _part(party, "PartyTaxScheme")
-        _basic(scheme, "CompanyID", facts["vat_id"])
+        _basic(scheme, "CompanyID", taxes.plain_vat_id(facts["vat_id"]))
         _basic(_part(scheme, "TaxScheme"), "ID", "VAT")
     name = facts.get("company") or facts.get("name") or "-"
     _basic(_part(party, "PartyLegalEntity"), "RegistrationName", name)

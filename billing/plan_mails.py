@@ -51,11 +51,7 @@ def _unpaid(subscription: Subscription, nanos: int, again_at: datetime) -> Lette
 
 
 def _fell_back(subscription: Subscription, plan_name: str) -> Letter:
-    facts = {
-        "name": subscription.organization.name,
-        "old": plan_name,
-        "plan": subscription.plan.name,
-    }
+    facts = _change(subscription, plan_name)
     return Letter(
         subject=_("%(name)s is on %(plan)s now") % facts,
         about=subscription.organization.name,
@@ -69,11 +65,7 @@ def _fell_back(subscription: Subscription, plan_name: str) -> Letter:
 
 
 def _trial_over(subscription: Subscription, plan_name: str) -> Letter:
-    facts = {
-        "name": subscription.organization.name,
-        "old": plan_name,
-        "plan": subscription.plan.name,
-    }
+    facts = _change(subscription, plan_name)
     return Letter(
         subject=_("The trial of %(old)s is over: %(name)s") % facts,
         about=subscription.organization.name,
@@ -84,6 +76,15 @@ def _trial_over(subscription: Subscription, plan_name: str) -> Letter:
         ),
         link=(_("See the plans"), _address("billing")),
     )  # fmt: skip
+
+
+def _change(subscription: Subscription, plan_name: str) -> dict[str, str]:
+    """From which plan to which."""
+    return {
+        "name": subscription.organization.name,
+        "old": plan_name,
+        "plan": subscription.plan.name,
+    }
 
 
 def _invoiced(invoice: Invoice) -> Letter:

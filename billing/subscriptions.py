@@ -49,7 +49,7 @@ def quote(subscription: Subscription, plan: Plan, now: datetime | None = None) -
         if subscription.owed_from is None:
             return Change(ChangeKind.KEEP, now, nothing)
         return Change(ChangeKind.PAY, now, plan_charges.dues(plan, subscription.owed_from))
-    paid_nanos = subscription.paid_nanos_per_month
+    paid_nanos = _paid_now(subscription, now)
     if plan.trial_days and not paid_nanos and not subscription.trial_started_at:
         return Change(ChangeKind.TRIAL, now, nothing)
     if plan.fee_nanos_per_month < paid_nanos:
@@ -57,6 +57,13 @@ def quote(subscription: Subscription, plan: Plan, now: datetime | None = None) -
                       nothing)  # fmt: skip
     due = plan_charges.dues(plan, today, subscription.plan, paid_nanos)
     return Change(ChangeKind.NOW, now, due)
+
+
+def _paid_now(subscription: Subscription, now: datetime) -> int:
+    """Nanos a month that are paid for today: nothing once the time paid for is over, even where no
+    worker has begun the next month yet (a minute after midnight, or after a suspension)."""
+    is_over = subscription.due_at is not None and subscription.due_at <= now
+    return 0 if is_over else subscription.paid_nanos_per_month
 
 
 def change_plan(organization: Organization, plan: Plan, *, charge_fee: bool = True) -> Subscription:

@@ -40,8 +40,13 @@ def decide(issuer: Issuer, rules: Sequence[TaxRule], details: BillingDetails | N
     return Tax(TaxKind.STANDARD, rule.rate_ppm) if rule.rate_ppm else Tax()
 
 
+def plain_vat_id(text: str) -> str:
+    """`FR 12 345.678-901` as `FR12345678901`."""
+    return re.sub(r"[\s.-]", "", text).upper()
+
+
 def is_vat_id(text: str, country: str) -> bool:
-    parts = _VAT_ID.fullmatch(re.sub(r"[\s.-]", "", text).upper())
+    parts = _VAT_ID.fullmatch(plain_vat_id(text))
     return parts is not None and parts[1] == _VAT_PREFIX_OF.get(country, country)
 
 

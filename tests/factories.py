@@ -333,8 +333,8 @@ def _invoice(organization: Organization, now: datetime) -> None:
         month=month,
         total_nanos=45_312_118_204,
         total_minor=4_531,
-        seller={"code": issuer.code, "name": issuer.name},
-        buyer={"company": organization.name},
+        seller={"code": issuer.code, "name": issuer.name, "country": "DE"},
+        buyer={"company": organization.name, "country": "DE"},
         finalized_at=datetime.combine(now.date().replace(day=1), datetime.min.time(), UTC),
     )
     for project, model, requests, amount in (

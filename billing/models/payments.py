@@ -37,6 +37,8 @@ class PaymentOrder(models.Model):
     amount_minor = models.BigIntegerField()
     # What the provider says it has sent back so far, all refunds together.
     refunded_minor = models.BigIntegerField(default=0)
+    # Since when a refund is under way that the provider has not told of: one at a time.
+    refund_asked_at = models.DateTimeField(null=True, blank=True)
     # What refunds and disputes took that the wallet no longer had: the operator's loss.
     loss_nanos = models.BigIntegerField(default=0)
     is_automatic = models.BooleanField(default=False)

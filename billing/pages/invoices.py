@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -40,11 +40,13 @@ def invoices(request: MemberRequest) -> HttpResponse:
 def invoice(request: MemberRequest, number: str) -> HttpResponse:
     found = _find(request, number)
     lines = list(found.lines.all()[: _LINES_SHOWN + 1])
+    document = invoice_document.of_invoice(found)
     context = {
         "invoice": found,
         "lines": [(line, *invoice_document.words(line)) for line in lines[:_LINES_SHOWN]],
         "is_cut": len(lines) > _LINES_SHOWN,
-        "document": invoice_document.of_invoice(found),
+        "document": document,
+        "has_xml": invoice_xml.is_possible(document),
         "buyer": [*invoice_document.address(found.buyer)],
         "seller": [*invoice_document.address(found.seller)],
         "notes": found.credit_notes.select_related("invoice")[:100],
@@ -110,6 +112,8 @@ def _month(text: str) -> date | None:
 
 
 def _xml(document: Document) -> HttpResponse:
+    if not invoice_xml.is_possible(document):
+        raise Http404
     return _file(invoice_xml.write(document), f"{document.number}.xml", "application/xml")
 
 

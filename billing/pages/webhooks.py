@@ -34,8 +34,7 @@ def webhook(request: HttpRequest, provider: str) -> HttpResponse:
         # Signed, and not built as documented: whoever sends it should see that nobody read it.
         log.error("a webhook of %s cannot be read: %r", provider, error)
         return _refuse("not readable", 400)
-    if received is not None:
-        events.record(provider, received)
+    events.record(provider, received)
     return HttpResponse(status=204)
 
 

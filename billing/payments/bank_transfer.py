@@ -58,5 +58,5 @@ class BankTransfer:
         message = Refunded(order.provider_id, total, order.currency)
         return Received(f"refund:{order.reference}:{total}", message)
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received | None:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received:
         raise Forged("no bank sends webhooks here")

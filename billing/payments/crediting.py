@@ -14,6 +14,7 @@ from billing.payments.messages import (
     Canceled,
     Disputed,
     Failed,
+    Ignored,
     Message,
     Paid,
     Refunded,
@@ -23,12 +24,15 @@ from billing.payments.messages import (
 _WAITING = (OrderState.OPEN, OrderState.PENDING, OrderState.PARKED)
 
 
-def apply(provider: str, message: Message) -> PaymentOrder:
-    """Do what `message` asks for, within the caller's transaction; the order it was about.
+def apply(provider: str, message: Message) -> PaymentOrder | None:
+    """Do what `message` asks for, within the caller's transaction; the order it was about, None
+    for what is about none.
 
     Raises `Mismatch` where an operator has to look, and `TooEarly` where it is to be tried again:
     then nothing has changed.
     """
+    if isinstance(message, Ignored):
+        return None
     order = lock_order(provider, message)
     match message:
         case Paid():
@@ -112,7 +116,8 @@ def _refund(order: PaymentOrder, message: Refunded) -> None:
     )
     order.refunded_minor = message.refunded_minor
     order.loss_nanos += more - taken
-    order.save(update_fields=["refunded_minor", "loss_nanos"])
+    order.refund_asked_at = None
+    order.save(update_fields=["refunded_minor", "loss_nanos", "refund_asked_at"])
 
 
 def noun(order: PaymentOrder) -> str:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing.models import EventState, PaymentEvent
 from billing.payments import crediting, messages
 from billing.payments.matching import Mismatch, TooEarly
-from billing.payments.messages import Received
+from billing.payments.messages import Ignored, Received
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,16 @@ _WAIT_SECONDS_MAX = 3600
 
 def record(provider: str, received: Received) -> PaymentEvent:
     """Durably, before the provider is told that it was received. The same id again is the same
-    event, whatever it says then."""
+    event, whatever it says then. What means nothing here is kept, and is nobody's work."""
+    state = EventState.DONE if isinstance(received.message, Ignored) else EventState.WAITING
     event, _ = PaymentEvent.objects.get_or_create(
         provider=provider,
         event_id=received.event_id[:200],
         defaults={
             "kind": messages.kind(received.message),
             "facts": messages.as_facts(received.message),
+            "state": state,
+            "resolved_at": timezone.now() if state == EventState.DONE else None,
         },
     )
     return event

@@ -104,6 +104,6 @@ class PaymentGateway(Protocol):
         """Send money back; None where the provider will tell when it has. Raises `Declined`."""
         ...
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received | None:
-        """What a webhook says; None for what concerns nobody here. Raises `Forged`."""
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received:
+        """What a webhook says. Raises `Forged`."""
         ...

@@ -1,7 +1,16 @@
 """Which order a message is about: found and locked, or said to be nobody's."""
 
 from billing.models import PaymentOrder
-from billing.payments.messages import Canceled, Failed, Message, Paid
+from billing.payments.messages import (
+    Canceled,
+    Disputed,
+    Failed,
+    Paid,
+    Refunded,
+    RefundFailed,
+)
+
+About = Paid | Failed | Canceled | Refunded | RefundFailed | Disputed
 
 
 class Mismatch(Exception):
@@ -16,7 +25,7 @@ class TooEarly(Exception):
     """The message tells of what follows a payment whose own message is still to come."""
 
 
-def lock_order(provider: str, message: Message) -> PaymentOrder:
+def lock_order(provider: str, message: About) -> PaymentOrder:
     """The order, its row locked until the transaction ends. Raises `Mismatch`.
 
     A payment belongs to the order that its provider's id was written to. Where the writing was

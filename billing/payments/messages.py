@@ -58,7 +58,13 @@ class Disputed(msgspec.Struct, frozen=True, tag="disputed"):
     state: Literal["open", "won", "lost"]
 
 
-Message = Paid | Failed | Canceled | Refunded | RefundFailed | Disputed
+class Ignored(msgspec.Struct, frozen=True, tag="ignored"):
+    """Something that means nothing here, such as `customer.created`: kept as having been told."""
+
+    what: str
+
+
+Message = Paid | Failed | Canceled | Refunded | RefundFailed | Disputed | Ignored
 
 
 class Received(msgspec.Struct, frozen=True):

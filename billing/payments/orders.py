@@ -24,6 +24,8 @@ AMOUNT_MINOR_MAX = 1_000_000
 # Waiting for their payer, per organization.
 WAITING_MAX = 10
 _ASK_AFTER = timedelta(minutes=10)
+# After that a refund of the same order may be asked for again, under the same idempotency key.
+_REFUND_TOLD_WITHIN = timedelta(minutes=10)
 # No letter that looks like a digit: it is typed from a screen into a bank's form.
 _LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
 
@@ -133,21 +135,41 @@ def confirm(order: PaymentOrder, amount_minor: int, *, statement_id: str) -> Pay
 
 def refund(order: PaymentOrder, amount_minor: int, *, beyond_balance: bool = False) -> None:
     """Send money back through the provider; the ledger follows when the provider has told of it.
+    One refund of an order is under way at a time, so that two clicks are not two refunds.
 
     Raises `NotRefundable`, `Unavailable` and `Declined`. What the balance no longer has is the
     operator's loss, and so wants `beyond_balance`.
     """
-    left = order.amount_minor - order.refunded_minor
-    if order.state != OrderState.PAID or not 0 < amount_minor <= left:
-        raise NotRefundable(f"{left} of {order.amount_minor} cents are left of {order}")
-    available = ledger.open_wallet(order.organization).available_nanos
-    if amounts.nanos(amount_minor, order.currency) > available and not beyond_balance:
-        raise NotRefundable(f"the balance has only {available} nanos left")
-    received = gateways.get(order.provider).refund(order, amount_minor)
+    claimed = _claim_refund(order, amount_minor, beyond_balance)
+    try:
+        received = gateways.get(claimed.provider).refund(claimed, amount_minor)
+    except Exception:
+        # Refused, or nobody knows: the next one carries the same idempotency key.
+        PaymentOrder.objects.filter(pk=order.pk).update(refund_asked_at=None)
+        raise
     nanos = amounts.nanos(amount_minor, order.currency)
     audit.record("top_up.refunded", order.organization, order.reference, amount_nanos=nanos)
     if received is not None:
         events.process(events.record(order.provider, received).pk)
+
+
+def _claim_refund(order: PaymentOrder, amount_minor: int, beyond_balance: bool) -> PaymentOrder:
+    """The order as it is now, its refund this caller's alone for a while."""
+    now = timezone.now()
+    with transaction.atomic():
+        rows = PaymentOrder.objects.select_for_update(of=("self",)).select_related("organization")
+        row = rows.get(pk=order.pk)
+        left = row.amount_minor - row.refunded_minor
+        if row.state != OrderState.PAID or not 0 < amount_minor <= left:
+            raise NotRefundable(f"{left} of {row.amount_minor} cents are left of {row}")
+        if row.refund_asked_at is not None and row.refund_asked_at > now - _REFUND_TOLD_WITHIN:
+            raise NotRefundable(f"a refund of {row} is under way: wait for the provider's word")
+        available = ledger.open_wallet(row.organization).available_nanos
+        if amounts.nanos(amount_minor, row.currency) > available and not beyond_balance:
+            raise NotRefundable(f"the balance has only {available} nanos left")
+        row.refund_asked_at = now
+        row.save(update_fields=["refund_asked_at"])
+    return row
 
 
 def ask_stale(limit: int = 50) -> int:

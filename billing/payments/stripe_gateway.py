@@ -143,7 +143,7 @@ class StripeGateway:
             )
         return None
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received | None:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received:
         secret = settings.STRIPE_WEBHOOK_SECRET
         if not secret.strip():
             raise Forged("there is no secret to check a signature with")
@@ -154,8 +154,8 @@ class StripeGateway:
             event = json.loads(body)
         except (stripe.SignatureVerificationError, ValueError) as error:
             raise Forged(str(error).partition("\n")[0][:200]) from None
-        message = stripe_messages.of_event(event)
-        return None if message is None else Received(str(event["id"]), message)
+        is_live = settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+        return Received(str(event["id"]), stripe_messages.of_event(event, is_live=is_live))
 
 
 def _payment(order: PaymentOrder, customer_id: str) -> Any:

@@ -6,6 +6,7 @@ from billing.payments.messages import (
     Canceled,
     Disputed,
     Failed,
+    Ignored,
     Message,
     Paid,
     Refunded,
@@ -17,10 +18,15 @@ ORDER = "ttonk_order"
 _REASON_MAX = 200
 
 
-def of_event(event: dict[str, Any]) -> Message | None:
-    """What a webhook's event means here; None for one that means nothing. Raises KeyError or
-    TypeError for one that is not built as Stripe documents it."""
+def of_event(event: dict[str, Any], *, is_live: bool) -> Message:
+    """What a webhook's event means here. One of another account that Stripe serves for us, or of
+    the other mode (test events in a live product), means nothing. Raises KeyError or TypeError for
+    one that is not built as Stripe documents it."""
     thing = event["data"]["object"]
+    if event.get("account"):
+        return _ignored(event, f"of account {event['account']}")
+    if event.get("livemode", is_live) != is_live:
+        return _ignored(event, "in the other mode")
     match event["type"]:
         case "payment_intent.succeeded":
             return _paid(thing)
@@ -35,8 +41,8 @@ def of_event(event: dict[str, Any]) -> Message | None:
                 thing["payment_intent"], str(thing.get("failure_reason") or "")[:_REASON_MAX]
             )
         case str(kind) if kind.startswith("charge.dispute."):
-            return _disputed(thing)
-    return None
+            return _disputed(thing) or _ignored(event, "that moves nothing")
+    return _ignored(event)
 
 
 def of_intent(intent: dict[str, Any]) -> Message | None:
@@ -62,6 +68,10 @@ def _paid(intent: dict[str, Any]) -> Paid:
 
 def _order(intent: dict[str, Any]) -> str:
     return str((intent.get("metadata") or {}).get(ORDER, ""))
+
+
+def _ignored(event: dict[str, Any], why: str = "") -> Ignored:
+    return Ignored(f"{event['type']} {why}".strip()[:_REASON_MAX])
 
 
 def _disputed(dispute: dict[str, Any]) -> Disputed | None:

@@ -299,7 +299,8 @@ def test_a_credit_notes_pdf_names_the_invoice_it_corrects() -> None:
 
 
 def test_the_page_offers_the_files_and_they_are_the_invoices(client: Client) -> None:
-    organization = _customer()
+    _germany()
+    organization = _customer(country="DE")
     invoice = _invoice(organization)
     client.force_login(organization.members.get())
     page = client.get(f"/billing/invoices/{invoice}").content.decode()

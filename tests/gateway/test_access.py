@@ -207,6 +207,7 @@ class World:
         self.invoice = Invoice.objects.create(
             number=1, organization=self.organization, month=timezone.now().date().replace(day=1),
             total_nanos=0, total_minor=0, issuer=Issuer.default(), finalized_at=timezone.now(),
+            seller={"code": "INV", "country": "DE"}, buyer={"country": "DE"},
         )  # fmt: skip
         self.note = CreditNote.objects.create(
             number=1, issuer=self.invoice.issuer, invoice=self.invoice, reason="A mistake",

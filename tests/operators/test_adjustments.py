@@ -136,6 +136,34 @@ def test_a_debit_the_wallet_cannot_pay_goes_on_waiting(olga, otto, cast):
     assert (request.state, request.decided_by) == (AdjustmentState.WAITING, None)
 
 
+@pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}], ids=str)
+def test_an_asker_or_an_approver_who_was_demoted_meanwhile_is_no_second_person(
+    olga, otto, cast, change
+):
+    request = ask(cast.organization, olga, 500)
+    User.objects.filter(pk=olga.pk).update(**change)
+    with pytest.raises(adjustments.NotDecidable, match="no operator any more"):
+        adjustments.approve(request, by=otto)
+    User.objects.filter(pk=olga.pk).update(is_staff=True, is_active=True)
+    User.objects.filter(pk=otto.pk).update(**change)
+    with pytest.raises(adjustments.NotDecidable, match="no operator any more"):
+        adjustments.approve(request, by=otto)
+    request.refresh_from_db()
+    assert (request.state, balance(cast.organization)) == (AdjustmentState.WAITING, USD)
+    User.objects.filter(pk=otto.pk).update(is_staff=True, is_active=True)
+    adjustments.approve(request, by=otto)
+    assert balance(cast.organization) == 501 * USD
+
+
+def test_what_somebody_asked_for_who_is_gone_is_refused_and_not_approved(olga, otto, cast):
+    request = ask(cast.organization, olga, 500)
+    User.objects.filter(pk=olga.pk).delete()
+    with pytest.raises(adjustments.NotDecidable):
+        adjustments.approve(request, by=otto)
+    adjustments.refuse(request, by=otto)
+    assert balance(cast.organization) == USD
+
+
 def test_the_database_refuses_somebody_who_approves_their_own(olga, cast):
     request = ask(cast.organization, olga, 500)
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -213,3 +241,62 @@ def test_many_small_ones_at_once_stay_within_the_bound():
         one.join(60)
     assert balance(organization) - before == 80 * USD
     assert AdjustmentRequest.objects.filter(state=AdjustmentState.WAITING).count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("who", ["asker", "approver"])
+def test_a_demotion_and_an_approval_at_once_leave_two_operators_or_nothing_moved(who):
+    olga = User.objects.create_superuser("olga@example.com", "secret")
+    otto = User.objects.create_superuser("otto@example.com", "secret")
+    organization = factories.OrganizationFactory.create()
+    before = balance(organization)
+    request = ask(organization, olga, 500)
+    demoted = olga if who == "asker" else otto
+    outcomes: list[str] = []
+
+    def approve() -> None:
+        try:
+            adjustments.approve(AdjustmentRequest.objects.get(pk=request.pk), by=otto)
+            outcomes.append("moved")
+        except adjustments.NotDecidable:
+            outcomes.append("refused")
+        finally:
+            connection.close()
+
+    # The demotion is under way when the approval comes, and commits while that waits for it.
+    with transaction.atomic():
+        User.objects.filter(pk=demoted.pk).update(is_staff=False)
+        thread = threading.Thread(target=approve)
+        thread.start()
+        thread.join(0.5)
+        assert outcomes == []
+    thread.join(60)
+    assert outcomes == ["refused"]
+    assert balance(organization) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_asker_among_many_approvers_at_once_is_never_the_one_who_moves_it():
+    olga = User.objects.create_superuser("olga@example.com", "secret")
+    otto = User.objects.create_superuser("otto@example.com", "secret")
+    organization = factories.OrganizationFactory.create()
+    request = ask(organization, olga, 500)
+    gate = threading.Barrier(4)
+
+    def approve(by: User) -> None:
+        try:
+            gate.wait(20)
+            adjustments.approve(AdjustmentRequest.objects.get(pk=request.pk), by=by)
+        except adjustments.NotDecidable:
+            pass
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=approve, args=[one]) for one in (olga, olga, olga, otto)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    request.refresh_from_db()
+    assert (request.state, request.decided_by) == (AdjustmentState.POSTED, otto)
+    assert Transfer.objects.filter(kind=TransferKind.ADJUSTMENT).count() == 1

@@ -70,12 +70,6 @@ def test_an_event_299_seconds_old_is_still_believed(client, order):
     assert till.post(client, till.succeeded(order), age_seconds=295).status_code == 204
 
 
-def test_events_that_mean_nothing_here_are_acknowledged_and_not_kept(client, order):
-    event = till.event("customer.created", {"id": "cus_1"})
-    assert till.post(client, event).status_code == 204
-    assert not PaymentEvent.objects.exists()
-
-
 @pytest.mark.parametrize("event", [{}, {"type": "payment_intent.succeeded"}, [], "text", 7])
 def test_a_signed_body_that_is_no_event_is_a_clear_400(client, order, event):
     assert till.post(client, event).status_code == 400

@@ -88,7 +88,7 @@ class FakeGateway:
         self.calls.append(("refund", f"{order.reference}:{amount_minor}"))
         return None
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received | None:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Received:
         raise NotImplementedError
 
 
