@@ -18,7 +18,9 @@ from accounts.people_forms import InvitationForm, RoleForm
 ROLE_WORDS = {
     Role.OWNER: gettext_lazy("Everything, and hands over or deletes the organization."),
     Role.ADMIN: gettext_lazy("Everything but owners: members, projects, keys, plan, audit log."),
-    Role.DEVELOPER: gettext_lazy("Creates and revokes keys; sees usage and requests."),
+    Role.DEVELOPER: gettext_lazy(
+        "Creates and revokes keys, manages webhooks; sees usage and requests."
+    ),
     Role.BILLING: gettext_lazy("Changes the plan and pays; sees usage and requests."),
     Role.VIEWER: gettext_lazy("Sees keys, usage, requests and invoices; changes nothing."),
 }

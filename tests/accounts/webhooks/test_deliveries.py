@@ -4,6 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -216,6 +219,44 @@ def test_a_worker_that_comes_late_with_a_failure_takes_nothing_back(
     late.refresh_from_db()
     assert late.state == DeliveryState.DELIVERED
     assert late.log.count() == 2
+
+
+WORKER = """
+import django
+django.setup()
+from django.conf import settings
+settings.WEBHOOK_LOCAL_NETWORKS = ["127.0.0.0/8"]
+settings.DATABASES["default"]["NAME"] = {name!r}
+from accounts.webhooks import rounds
+rounds.run()
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_killed_while_the_receiver_answers_leaves_nothing_stuck(receiver):
+    """A process of its own, killed with SIGKILL: its lock goes with it, its claim runs out."""
+    organization = factories.OrganizationFactory.create(name="Acme Robotics")
+    endpoints.create(organization, receiver.url, list(events.TYPES))
+    event = happen(organization)
+    receiver.answers = [Answer(hang=True)]
+    script = WORKER.format(name=connection.settings_dict["NAME"])
+    worker = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings.test"},
+    )
+    try:
+        assert len(receiver.wait_for(1, seconds=60)) == 1
+    finally:
+        worker.kill()
+        worker.wait(30)
+    happen(organization)
+    assert rounds.run() == 1, "another worker takes the next event, and not the claimed one"
+    delivery = event.deliveries.get()
+    assert (delivery.state, delivery.log.count()) == (DeliveryState.WAITING, 0)
+    with time_machine.travel(timezone.now() + deliveries.CLAIM + timedelta(seconds=1)):
+        assert rounds.run() == 1
+    assert ids(receiver.got).count(event.wire_id) == 2
+    assert not WebhookDelivery.objects.exclude(state=DeliveryState.DELIVERED).exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from accounts.webhooks import endpoints, events, rounds
 from accounts.webhooks.models import DeliveryState, WebhookEndpoint
 from tests import factories, webhooks
@@ -213,6 +213,31 @@ def test_who_only_pays_or_looks_sees_no_webhooks(cast):
         assert add(client).status_code == status
         has_link = reverse("webhooks") in text_of(client.get(reverse("settings")))
         assert has_link == (status == 200)
+
+
+def test_operators_see_how_it_goes_and_nothing_that_opens_or_is_said(cast):
+    row = webhooks.endpoint(cast.organization, f"{webhooks.URL}/token-in-the-path")
+    event = webhooks.answer(cast.organization, "plan.changed", {"say": "so"}, webhooks.REFUSED)
+    olga = User.objects.create_superuser("olga@example.com", "secret")
+    client = sign_in(olga)
+    delivery = event.deliveries.get()
+    for name, pk in (
+        ("webhookendpoint", row.pk), ("webhookdelivery", delivery.pk),
+        ("webhookattempt", delivery.log.get().pk), ("webhookevent", event.pk),
+    ):  # fmt: skip
+        for path in (
+            reverse(f"admin:accounts_{name}_changelist"),
+            reverse(f"admin:accounts_{name}_change", args=[pk]),
+        ):
+            page = client.get(path)
+            assert page.status_code == 200, path
+            for secret in (row.secret, "whsec_", "token-in-the-path", "Traceback", '"say"'):
+                assert secret not in text_of(page), (path, secret)
+        assert client.get(reverse(f"admin:accounts_{name}_add")).status_code == 403
+        change = reverse(f"admin:accounts_{name}_change", args=[pk])
+        assert client.post(change, {"is_enabled": ""}).status_code == 403
+        delete = reverse(f"admin:accounts_{name}_delete", args=[pk])
+        assert client.post(delete, {"post": "yes"}).status_code == 403
 
 
 def test_posts_are_limited(alice, cast):
