@@ -83,6 +83,8 @@ ACTIONS = {
     "codes.created": _("Made redeem codes"),
     "payment.confirmed": _("Confirmed a payment"),
     "channel.tried": _("Tried a channel"),
+    "bill.imported": _("Imported an upstream’s bill"),
+    "bill.accepted": _("Accepted a bill’s drift"),
     "catalog.added": _("Added to the catalog"),
     "catalog.changed": _("Changed the catalog"),
     "catalog.deleted": _("Took out of the catalog"),

@@ -32,7 +32,7 @@ TOKENS = (
 )
 # In the order of `_Facts.sums`; a table that knows no tokens takes the first five.
 _COMMON = ("requests", "errors", "unrated", "charge_nanos", "cost_nanos")
-_BY_CHANNEL = (*_COMMON, "untold", *TOKENS)
+_BY_CHANNEL = (*_COMMON, "metered", "untold", *TOKENS)
 
 # An id that carries no time (it lies in the default partition) may say any year; this is the last.
 LAST_MONTH = date(9000, 1, 1)
@@ -109,7 +109,7 @@ class Books:
         *tokens, charge_nanos, is_error, is_untold = rest
         cost_nanos = self._cost(provider, model, channel_id, started_at, tokens)
         sums = [1, int(is_error), int(cost_nanos is None), charge_nanos, cost_nanos or 0,
-                int(is_untold and channel_id != 0), *tokens]  # fmt: skip
+                int(any(tokens)), int(is_untold and channel_id != 0), *tokens]  # fmt: skip
         where = (month, provider, channel_id, model)
         upstream_model = self.upstream_models.get(channel_id, model)
         _add(self.days, (day, *where), sums)

@@ -23,7 +23,10 @@ SELECT
      FROM billing_usagerecord WHERE xid >= (SELECT max(xid) FROM billing_rollupwatermark)),
     (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
      FROM accounts_outgoingmail),
-    webhooks.waiting, webhooks.overdue_seconds
+    webhooks.waiting, webhooks.overdue_seconds,
+    (SELECT count(*) FROM billing_reconciledday AS day JOIN billing_upstreambill AS bill
+     ON bill.id = day.bill_id
+     WHERE day.is_alarming AND bill.superseded_by_id IS NULL AND bill.accepted_at IS NULL)
 FROM (
     SELECT count(*) AS all_of_them, count(*) FILTER (WHERE expires_at < now()) AS overdue,
         coalesce(extract(epoch FROM now() - min(expires_at) FILTER (WHERE expires_at < now())), 0)
@@ -54,6 +57,7 @@ class Gauges:
     mail_waiting_seconds: float  # the age of the oldest mail that the mail server has not taken
     webhooks_waiting: int  # deliveries, those whose next attempt is hours away among them
     webhook_overdue_seconds: float  # of the delivery that has been due the longest
+    bill_days_drifting: int  # of upstreams' bills, above the threshold, accepted by nobody
     partition_months_ahead: int  # after this month; -1 where even this one has none
     partition_default_rows: int  # that lie in no month's partition
     partition_months_overdue: int  # older than is to be kept, and not archived

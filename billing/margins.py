@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
@@ -106,7 +106,7 @@ def _of(rows: Any, first: date, last: date) -> Any:
     return rows.filter(day__gte=first, day__lte=last).order_by()
 
 
-def _lines(rows: QuerySet[CostDay], name: str) -> list[Line]:
+def _lines(rows: Any, name: str) -> list[Line]:
     """One for each value of a column."""
     sums = {f"sum_{one}": Sum(one) for one in (*_SUMS, "untold")}
     return [
@@ -115,7 +115,7 @@ def _lines(rows: QuerySet[CostDay], name: str) -> list[Line]:
     ]
 
 
-def _channels(rows: QuerySet[CostDay]) -> list[Line]:
+def _channels(rows: Any) -> list[Line]:
     """Channels that are gone are called by what they were for."""
     sums = {f"sum_{one}": Sum(one) for one in (*_SUMS, "untold")}
     found = list(rows.values("provider", "channel_id", "model").annotate(**sums))
@@ -182,7 +182,7 @@ ORDER BY day DESC, kind, part
 
 def _losses(period: Period) -> list[Loss]:
     span = period.span
-    bounds = {
+    bounds: dict[str, Any] = {
         "from_id": invoices.first_id_charged_at(span.start),
         "start": span.start,
         "end": span.end,

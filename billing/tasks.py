@@ -17,6 +17,7 @@ from billing import (
     rollups,
     thresholds,
 )
+from billing.bills import alarms, matching
 from billing.payments import automatic_runs, events, orders
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,14 @@ def close_months() -> int:
 def renew_plans() -> int:
     """Charge the fees that are due, try unpaid ones again, and end trials."""
     return renewals.run()
+
+
+@shared_task
+def compare_bills() -> int:
+    """Compare upstreams' bills again while late records settle, and tell operators of drift."""
+    compared = matching.compare_open()
+    alarms.tell()
+    return compared
 
 
 @shared_task

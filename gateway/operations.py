@@ -14,6 +14,7 @@ from django.db.models import Sum
 
 from accounts.models import Organization
 from billing import gauges, margins
+from billing.bills import matching
 from billing.gauges import Gauges
 from billing.models import (
     AdjustmentRequest,
@@ -147,7 +148,7 @@ def _read() -> Operations:
     )
 
 
-def _margin() -> dict[str, int | None]:
+def _margin() -> dict[str, Any]:
     """What the days cost, where anything of them was rated."""
     rated = margins.total(today() - timedelta(DAYS - 1), today())
     if rated.requests == rated.unrated:
@@ -251,5 +252,6 @@ def _waiting() -> dict[str, int]:
     return {
         "adjustments": AdjustmentRequest.objects.filter(state=AdjustmentState.WAITING).count(),
         "parked": orders.parked(),
+        "bills": matching.drifting().count(),
         "disputes": Dispute.objects.filter(state=DisputeState.OPEN).count(),
     }

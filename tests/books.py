@@ -15,7 +15,7 @@ _TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_ou
 def day(charge_nanos: int, cost_nanos: int, organization: Any = None, **facts: Any) -> CostDay:
     """Ten requests of one model on one day; of an organization's too, where one is given."""
     facts = {"day": today(), "model": "qwen-plus", "provider": "alibaba", "requests": 10} | facts
-    facts["month"] = facts["day"].replace(day=1)
+    facts["month"] = date.fromisoformat(str(facts["day"])).replace(day=1)
     if organization is not None:
         OrganizationDay.objects.create(
             organization_id=organization.pk, charge_nanos=charge_nanos, cost_nanos=cost_nanos,

@@ -1,5 +1,12 @@
 from billing.models.adjustments import AdjustmentRequest, AdjustmentState
 from billing.models.archives import Archive, ArchivedAccount, ArchivedUsage
+from billing.models.bills import (
+    BillFormat,
+    DayState,
+    ReconciledDay,
+    UpstreamBill,
+    UpstreamBillLine,
+)
 from billing.models.costs import CostDay, OrganizationDay, UpstreamHour
 from billing.models.invoices import (
     CreditNote,
@@ -56,10 +63,12 @@ __all__ = [
     "ArchivedAccount",
     "ArchivedUsage",
     "AutoTopUp",
+    "BillFormat",
     "BillingDetails",
     "BillingReason",
     "CostDay",
     "CreditNote",
+    "DayState",
     "Dispute",
     "DisputeState",
     "EventState",
@@ -81,6 +90,7 @@ __all__ = [
     "PlanCharge",
     "PlanChargeKind",
     "ProjectBudget",
+    "ReconciledDay",
     "RedeemCode",
     "RollupWatermark",
     "SpendAlert",
@@ -92,6 +102,8 @@ __all__ = [
     "Transfer",
     "TransferKind",
     "TransferState",
+    "UpstreamBill",
+    "UpstreamBillLine",
     "UpstreamHour",
     "UsageDay",
     "UsageHour",

@@ -32,6 +32,8 @@ class ChannelSums(CostSums):
     provider = models.CharField(max_length=40)
     channel_id = models.BigIntegerField(default=0)
     model = models.CharField(max_length=100)
+    # Requests whose tokens are known: what an upstream bills.
+    metered = models.BigIntegerField(default=0)
     # Reached an upstream, left before the first token: whatever that cost, nobody told.
     untold = models.BigIntegerField(default=0)
     input_tokens = models.BigIntegerField(default=0)

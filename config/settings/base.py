@@ -248,6 +248,11 @@ STAFF_SECOND_FACTOR: bool = env.bool("TTONK_STAFF_SECOND_FACTOR", default=True)
 # What one operator may move for one organization in a day alone; more waits for another operator.
 ADJUSTMENT_ALONE_NANOS: int = env.int("TTONK_ADJUSTMENT_ALONE_NANOS", default=100_000_000_000)
 
+# A day that an upstream's bill and our usage put further apart than both of these alarms: parts per
+# million of the larger, and USD nanos.
+RECONCILIATION_ALARM_PPM: int = env.int("TTONK_RECONCILIATION_ALARM_PPM", default=10_000)
+RECONCILIATION_ALARM_NANOS: int = env.int("TTONK_RECONCILIATION_ALARM_NANOS", default=1_000_000_000)
+
 # Cards through Stripe, where a secret key is set. Webhooks are believed by their signature alone,
 # so a key without the secret that signs them does not start.
 STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="").strip()
