@@ -1,7 +1,7 @@
 # Two commands: `make run` starts the product, `make test` checks it. Both need Python 3.11+ only.
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint bench faults screenshots lock stores stores-stop clean
+.PHONY: help run cluster test lint bench faults axe screenshots lock stores stores-stop clean
 # Each step waits for the one before it: they share one environment.
 .NOTPARALLEL:
 
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   how fast all of it is on this machine, beside other gateways and at scale"
 	@echo "make faults  break every part of it under load and check every nano, in 40 minutes"
 	@echo "make stores  only PostgreSQL and Valkey, in the background (make stores-stop ends them)"
+	@echo "make axe     ask axe-core about every page: both themes, widths and languages"
 	@echo "make screenshots  every page as a picture, in screenshots/"
 	@echo "make lock    resolve requirements/*.in again into the locked *.txt"
 	@echo "make clean   remove what was installed and built here; the data folder stays"
@@ -66,7 +67,12 @@ SEED ?= 1
 faults: $(VENV)/.installed-dev
 	@$(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m tests.faults --seed $(SEED) $(FAULTS)
 
-# Every page at two widths and in both themes, for looking at.
+# Every page in all its looks, asked whether everybody can use it. The suite asks half of them.
+axe: $(VENV)/.installed-dev
+	@$(STEP) "Node and Chromium" $(BIN)/python -m config.launcher tools
+	@LOOKS=all $(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m pytest tests/browser/test_axe.py
+
+# Every page at two widths, in both themes and languages, for looking at.
 screenshots: $(VENV)/.installed-dev
 	@$(STEP) "Node and Chromium" $(BIN)/python -m config.launcher tools
 	@$(BIN)/python -m config.launcher exec --throwaway -- $(BIN)/python -m tests.browser.screenshots screenshots

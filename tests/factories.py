@@ -142,7 +142,7 @@ def team(organization: Organization, mark: str) -> dict[str, int]:
     invitations.invite(f"dora-{mark}@example.com", Role.DEVELOPER, by=owner)
     members.change_role(made["victor"], Role.ADMIN, by=owner)
     chatbot = projects.create(organization, "Chatbot")
-    project_budgets.set_budget(organization.projects.earliest("pk"), 80 * USD)
+    project_budgets.set_budget(organization.projects.earliest("pk"), 120 * USD)
     project_budgets.set_budget(chatbot, 25 * USD)
     Invitation.objects.update_or_create(
         digest=keys.digest("picture"),

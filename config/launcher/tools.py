@@ -1,4 +1,4 @@
-"""What only the checks need: Node for the JavaScript SDK, Chromium for the pages."""
+"""What only the checks need: Node for the JavaScript SDK, Chromium and a font for the pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL_SECONDS = 900.0
+CHINESE_FONT = "fonts-noto-cjk"
 # What the official OpenAI client for Node asks for.
 NODE_MAJOR_MIN = 22
 
@@ -48,7 +49,8 @@ def find_chromium() -> Path:
 
 
 def ensure() -> None:
-    """Both tools, or `Absent`. As root on Debian, a missing Chromium is installed."""
+    """All tools, or `Absent`. As root on Debian, a missing Chromium and a missing Chinese font are
+    installed; elsewhere the pages' checks work without the font, their pictures show boxes."""
     print(f"node: {find_node()[0]}", flush=True)
     try:
         chromium = find_chromium()
@@ -58,6 +60,19 @@ def ensure() -> None:
         install("chromium")
         chromium = find_chromium()
     print(f"chromium: {chromium}", flush=True)
+    if not has_chinese() and os.geteuid() == 0 and shutil.which("apt-get"):
+        install(CHINESE_FONT)
+    print(f"Chinese font: {'there' if has_chinese() else 'none, pictures show boxes'}", flush=True)
+
+
+def has_chinese() -> bool:
+    """Whether some font has the signs of Chinese pages."""
+    if not shutil.which("fc-list"):
+        return False
+    found = subprocess.run(
+        ["fc-list", ":lang=zh", "family"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return bool(found.stdout.strip())
 
 
 def install(package: str) -> None:

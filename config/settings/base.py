@@ -134,6 +134,16 @@ ACCOUNT_EMAIL_VERIFICATION: str = env.str("TTONK_EMAIL_VERIFICATION", default="m
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_SIGNUP_FORM_CLASS = "accounts.forms.SignupForm"
 ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_FORMS = {
+    "login": "accounts.account_forms.SignInForm",
+    "signup": "accounts.account_forms.SignUpForm",
+    "add_email": "accounts.account_forms.AddressForm",
+    "reset_password": "accounts.account_forms.ForgottenForm",
+    "reauthenticate": "accounts.account_forms.ConfirmationForm",
+    "change_password": "accounts.account_forms.PasswordForm",
+    "set_password": "accounts.account_forms.FirstPasswordForm",
+    "reset_password_from_key": "accounts.account_forms.ForgottenPasswordForm",
+}
 # Another address takes effect when its owner confirms it, and replaces the one before.
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from config.launcher.tools import find_chromium
-from tests.browser.screenshots import ARGUMENTS
+from tests.browser.tour import ARGUMENTS
 from tests.customers import Customer
 from tests.stack import Stack
 

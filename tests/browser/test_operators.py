@@ -7,7 +7,7 @@ import sys
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.screenshots import sign_in
+from tests.browser.acts import sign_in
 from tests.stack import PROJECT, Stack
 
 PASSWORD = secrets.token_urlsafe(12)

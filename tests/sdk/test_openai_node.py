@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 
+from tests import installs
 from tests.customers import Customer
-from tests.sdk import installs
 
 TESTS_MIN = 16
 

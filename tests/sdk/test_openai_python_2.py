@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 
+from tests import installs
 from tests.customers import Customer
-from tests.sdk import installs
 
 SUITES = [f"tests/sdk/test_openai_python{part}.py" for part in ("", "_streams", "_errors")]
 TESTS_MIN = 60

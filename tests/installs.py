@@ -1,4 +1,4 @@
-"""Clients that cannot live in the suite's own environment, installed beside it from their locks.
+"""What cannot live in the suite's own environment, installed beside it from its locks.
 
 Each is made once for each state of its lock, in a folder that appears only when it is whole, so
 two runs at the same time do no harm.
@@ -17,9 +17,10 @@ from pathlib import Path
 
 from config.launcher import tools
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 CHECKS = Path(sys.prefix) / "checks"
-NODE_SUITE = Path(__file__).with_name("node")
+NODE_SUITE = PROJECT / "tests" / "sdk" / "node"
+AXE = PROJECT / "tests" / "browser" / "node"
 INSTALL_SECONDS = 300.0
 
 
@@ -32,13 +33,23 @@ def openai_2() -> Path:
 
 def openai_node() -> Path:
     """A folder that holds the Node suite with its `node_modules`."""
-    files = sorted(path for path in NODE_SUITE.iterdir() if path.is_file())
-    locks = [path for path in files if path.name.startswith("package")]
-    npm = tools.find_node()[1]
-    folder = _made("openai-node", locks, [*npm, "ci", "--no-audit", "--no-fund"], copies=locks)
-    for path in files:
-        shutil.copy(path, folder)
+    folder = _packages("openai-node", NODE_SUITE)
+    for path in NODE_SUITE.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
     return folder
+
+
+def axe() -> str:
+    """The program that finds what people with other eyes, ears and hands cannot use."""
+    return (_packages("axe", AXE) / "node_modules/axe-core/axe.min.js").read_text("utf-8")
+
+
+def _packages(name: str, suite: Path) -> Path:
+    """A folder with the `node_modules` of the suite's lock."""
+    locks = sorted(suite.glob("package*.json"))
+    npm = tools.find_node()[1]
+    return _made(name, locks, [*npm, "ci", "--no-audit", "--no-fund"], copies=locks)
 
 
 def node() -> str:
