@@ -1,7 +1,17 @@
 """Forms of a person's own account."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from allauth.account.forms import (
+    AddEmailForm,
+    ChangePasswordForm,
+    LoginForm,
+    ReauthenticateForm,
+    ResetPasswordForm,
+    ResetPasswordKeyForm,
+    SetPasswordForm,
+    SignupForm,
+)
 from allauth.mfa.webauthn.forms import (
     AddWebAuthnForm,
     AuthenticateWebAuthnForm,
@@ -34,6 +44,61 @@ class ProfileForm(forms.Form):
 
 # What a credential made up by hand raises, below allauth's own checks.
 _MALFORMED = (AttributeError, InvalidSignature, KeyError, TypeError, ValueError)
+
+
+class _Plain:
+    """Without the placeholders that say the label again, and labels as sentences."""
+
+    fields: dict[str, forms.Field]
+    labels: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+        for name, label in self.labels.items():
+            if name in self.fields:
+                self.fields[name].label = label
+
+
+class _NewPassword(_Plain):
+    labels: ClassVar[dict[str, Any]] = {
+        "oldpassword": _("Current password"),
+        "password1": _("New password"),
+        "password2": _("New password, again"),
+    }
+
+
+class SignInForm(_Plain, LoginForm):  # type: ignore[misc]
+    pass
+
+
+class SignUpForm(_Plain, SignupForm):  # type: ignore[misc]
+    pass
+
+
+class AddressForm(_Plain, AddEmailForm):  # type: ignore[misc]
+    pass
+
+
+class ForgottenForm(_Plain, ResetPasswordForm):  # type: ignore[misc]
+    pass
+
+
+class ConfirmationForm(_Plain, ReauthenticateForm):  # type: ignore[misc]
+    pass
+
+
+class PasswordForm(_NewPassword, ChangePasswordForm):  # type: ignore[misc]
+    pass
+
+
+class FirstPasswordForm(_NewPassword, SetPasswordForm):  # type: ignore[misc]
+    pass
+
+
+class ForgottenPasswordForm(_NewPassword, ResetPasswordKeyForm):  # type: ignore[misc]
+    pass
 
 
 class PasskeyForm(AddWebAuthnForm):  # type: ignore[misc]

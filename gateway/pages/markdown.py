@@ -40,7 +40,7 @@ class _Renderer(RendererHTML):
         return render_to_string("parts/_tabs.html", {"blocks": blocks, "name": env["tabs"]})
 
     def table_open(self, *_: Any) -> str:
-        return '<div class="card"><div class="table-wrap"><table class="table">'
+        return '<div class="card"><div class="table-wrap" tabindex="0"><table class="table">'
 
     def table_close(self, *_: Any) -> str:
         return "</table></div></div>"

@@ -100,11 +100,20 @@ function enableDocsNav() {
   mark();
 }
 
+/** Where a row of links is wider than the window, the one of this page is in it. */
+function showCurrentLink() {
+  for (const row of document.querySelectorAll(".subnav")) {
+    const link = row.querySelector("[aria-current]");
+    if (link) row.scrollLeft = link.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
+  }
+}
+
 enableCopying();
 enableTabs();
 enableThemes();
 enableMenus();
 enableKeyForm();
 enableDocsNav();
+showCurrentLink();
 enableTips();
 enableCharts();

@@ -43,6 +43,8 @@ function bodyFor(question) {
 
 function setRunning(controller) {
   running = controller;
+  // A button that goes away takes the focus with it: it goes back to where one writes.
+  if ([buttons.send, buttons.stop, buttons.clear].includes(document.activeElement)) prompt.focus();
   buttons.send.hidden = Boolean(controller);
   buttons.stop.hidden = !controller;
   buttons.clear.disabled = Boolean(controller) || !exchanges.length;
