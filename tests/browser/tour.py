@@ -176,6 +176,7 @@ class Tour:
         tab.emulate_media(color_scheme=looks[0].scheme)
         tab.goto(self.url + page.path.format(**self.facts))
         acts.act(tab, page.act, self.facts)
+        tab.wait_for_load_state()  # of where that led to: its styles too
         for look in looks:
             tab.emulate_media(color_scheme=look.scheme)
             self.seen(tab, page, look)

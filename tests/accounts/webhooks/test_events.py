@@ -14,8 +14,7 @@ from accounts.models import Role
 from accounts.webhooks import deliveries, endpoints, events, rounds
 from accounts.webhooks.models import WebhookEvent
 from config import logging as log_config
-from tests import factories, webhooks
-from tests.sdk import installs
+from tests import factories, installs, webhooks
 
 pytestmark = pytest.mark.django_db
 LANGUAGES = ("en", "zh-hans")
