@@ -86,6 +86,33 @@ def save_card(url: str, customer: str, number: str = GOOD_CARD) -> str:
     return str(method["id"])
 
 
+def call_back(url: str, product_url: str) -> None:
+    """Have the server tell a running product of what happens, signed, as Stripe does."""
+    form = {"url": f"{product_url}/webhooks/stripe", "secret": SECRET}
+    request = urllib.request.Request(
+        f"{url}/_config/webhooks/product", urllib.parse.urlencode(form).encode()
+    )
+    urllib.request.urlopen(request, timeout=START_SECONDS).close()
+
+
+def pay(url: str, payment: str, number: str = GOOD_CARD) -> None:
+    """A waiting payment, paid with a card as a payer's browser would."""
+    card = {"number": number, "exp_month": "12", "exp_year": "2031", "cvc": "123"}
+    method = _post(url, "payment_methods", {"type": "card"} | _nested("card", card))
+    _post(url, f"payment_intents/{payment}", {"payment_method": method["id"]})
+    _post(url, f"payment_intents/{payment}/confirm", {})
+
+
+def payments(url: str, customer: str) -> list[dict[str, Any]]:
+    """Every payment of a customer that the server knows."""
+    request = urllib.request.Request(
+        f"{url}/v1/payment_intents?limit=100", headers={"Authorization": "Bearer sk_test_browser"}
+    )
+    with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]
+    return [one for one in found if one["customer"] == customer]
+
+
 def _nested(name: str, fields: dict[str, str]) -> dict[str, str]:
     return {f"{name}[{field}]": value for field, value in fields.items()}
 

@@ -33,6 +33,7 @@ from billing.models import (
     TaxKind,
     TaxRule,
 )
+from providers.usage import TokenUsage
 from tests import en16931
 from tests.billing import scenes
 
@@ -69,7 +70,7 @@ def invoiced(details: dict[str, str], **changes: object) -> Invoice:
         subscriptions.change_plan(organization, Plan.objects.get(slug="pro"))
     for model in ("qwen-plus", "qwen-max"):
         record = scenes.use(organization, model=model, held_nanos=30 * USD,
-                            usage=scenes.TokenUsage(input=987_654, output=123_457))  # fmt: skip
+                            usage=TokenUsage(input=987_654, output=123_457))  # fmt: skip
         scenes.charge_at(record, datetime(2026, 11, 15, tzinfo=UTC))
     with time_machine.travel(datetime(2026, 12, 1, 2, tzinfo=UTC), tick=False):
         [invoice] = invoices.close_month(NOVEMBER, organization).invoices

@@ -18,6 +18,7 @@ import httpx
 
 from config.launcher import ports, valkey
 from tests import stack as stacks
+from tests import stripe_server
 from tests.journeys.books import Books, until
 from tests.journeys.callers import NANOS, Caller
 from tests.journeys.members import Member, sign_up
@@ -37,6 +38,8 @@ class Laboratory:
     books: Books
     valkey_pid: int
     proxy_pid: int
+    # Where the product believes Stripe to be; a journey that pays starts a server there.
+    stripe_url: str
 
     @contextmanager
     def frozen_database(self) -> Iterator[None]:
@@ -79,16 +82,21 @@ class Laboratory:
     def sign_up(self, email: str, organization: str) -> Member:
         return sign_up(self.stack.base_url, email, organization)
 
-    def enrol(self, organization: str, credit: str) -> Caller:
-        """An organization with exactly this money, no limits, and a key of its own."""
+    def lay_unlimited_plan(self) -> str:
+        """Its slug."""
         self.books.change(
             "INSERT INTO billing_plan (slug, name, fee_nanos_per_month, markup_ppm,"
             " body_bytes_max, is_public, position) VALUES ('unlimited', 'Unlimited', 0, 1000000,"
             " 1000000, false, 100) ON CONFLICT DO NOTHING"
         )
+        return "unlimited"
+
+    def enrol(self, organization: str, credit: str) -> Caller:
+        """An organization with exactly this money, no limits, and a key of its own."""
+        plan = self.lay_unlimited_plan()
         made = self.stack.manage(
             "create_organization", organization, "--owner", "bob@example.com",
-            "--plan", "unlimited", "--credit", credit,
+            "--plan", plan, "--credit", credit,
         )  # fmt: skip
         key: dict[str, Any] = self.stack.manage("create_key", made["organization"])
         return self.caller(key["api_key"])
@@ -117,18 +125,21 @@ def opened(folder: Path) -> Iterator[Laboratory]:
         cwd=PROJECT,
     )  # fmt: skip
     proxied = database._replace(netloc=_netloc(database, port), path=f"/{name}")
+    stripe_url = f"http://127.0.0.1:{ports.pick()}"
     stack: Stack | None = None
     try:
         stack = stacks.build(
             name, 0, folder, {"DATABASE_URL": urlunsplit(proxied)},
             REDIS_URL=valkey.url(cache, "secret"),
             TTONK_WELCOME_CREDIT_NANOS=str(WELCOME_NANOS), **credential(),
+            **stripe_server.environment(stripe_url),
         )  # fmt: skip
         with ScriptedUpstream() as upstream:
             for model in NANOS:
                 stack.manage(*add_channel_arguments(model, upstream))
             books = Books(stack.database_url)
-            yield Laboratory(stack, upstream, books, cache["process"]["pid"], proxy.pid)
+            pid = cache["process"]["pid"]
+            yield Laboratory(stack, upstream, books, pid, proxy.pid, stripe_url)
             books.connection.close()
     finally:
         if stack is not None:
