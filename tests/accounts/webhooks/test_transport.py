@@ -60,6 +60,7 @@ def test_a_body_without_end_is_read_to_a_bound(receiver):
     assert outcome.error == ""
     assert len(outcome.response) == 1_000
     assert outcome.response.startswith("begins xxx")
+    assert receiver.bytes_sent < 20_000_000, "what buffers took, and nothing more"
 
 
 def test_a_receiver_that_does_not_answer_is_given_up_in_time(receiver, monkeypatch):
