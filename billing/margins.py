@@ -1,19 +1,19 @@
 """Revenue, cost and margin over a period, from the sums per day: by model, channel, day and
 customer; and what the operator lost, by day and cause."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import F, Sum
+from django.db.models import Count, F, Q, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from billing import ids, invoices
-from billing.models import CostDay, OrganizationDay
+from billing.models import CostDay, DayState, OrganizationDay, ReconciledDay
 from billing.periods import Period
 from providers.models import Channel
 
@@ -68,6 +68,8 @@ class Report:
     days: Sequence[Line] = ()  # every day of the period, the first first
     customers: Sequence[Line] = ()  # those with the most revenue
     losses: Sequence[Loss] = ()
+    # Days on bills that count: whether all of each is reconciled with our usage.
+    billed: Mapping[date, bool] = field(default_factory=dict)
 
     @property
     def loss_nanos(self) -> int:
@@ -99,6 +101,7 @@ def _read(period: Period) -> Report:
         days=[by_day.get(str(day), Line(str(day))) for day in period.days],
         customers=_customers(period),
         losses=_losses(period),
+        billed=_billed(period),
     )
 
 
@@ -158,6 +161,16 @@ def _customers(period: Period) -> list[Line]:
         )
         for row in found
     ]
+
+
+def _billed(period: Period) -> dict[date, bool]:
+    """A bill's day begins where the bill says, which may be some hours from UTC's."""
+    days = ReconciledDay.objects.filter(
+        bill__superseded_by=None, day__gte=period.first, day__lte=period.last
+    )
+    unmatched = Count("pk", filter=~Q(state=DayState.MATCHED))
+    rows: Any = days.order_by().values("day").annotate(unmatched=unmatched)
+    return {row["day"]: not row["unmatched"] for row in rows}
 
 
 # Transfers out of the operator's loss account, and back into it where a dispute was won. Ids are

@@ -5,7 +5,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing.models import CostDay, OrganizationDay, UpstreamHour, UsageDay
+from billing.bills import imports
+from billing.models import CostDay, OrganizationDay, UpstreamBill, UpstreamHour, UsageDay
+from billing.money import format_usd
 from billing.periods import today
 from providers.models import Model
 
@@ -45,6 +47,7 @@ def follow(organization: Any) -> None:
         _add(CostDay, {"day": used.day, **where}, sums)
         noon = datetime.combine(used.day, time(12), timezone.now().tzinfo)
         upstream_model = "deepseek-flash" if provider == "deepseek" else used.model
+        sums["metered"] = used.requests - used.errors
         _add(UpstreamHour, {"hour": noon, **where, "upstream_model": upstream_model}, sums)
         mine = {"day": used.day, "month": where["month"], "organization_id": organization.pk}
         named = ("requests", "errors", "charge_nanos", "cost_nanos")
@@ -60,3 +63,32 @@ def _add(table: Any, where: dict[str, Any], sums: dict[str, int]) -> None:
 
 def yesterday() -> date:
     return today() - timedelta(1)
+
+
+def bill() -> UpstreamBill:
+    """DeepSeek's for the days of use that have costs: one of them half as dear again, one not
+    billed, one that nobody used."""
+    used = UpstreamHour.objects.filter(provider="deepseek").order_by("hour")
+    days: dict[date, list[UpstreamHour]] = {}
+    for one in used:
+        days.setdefault(one.hour.date(), []).append(one)
+    rows = [_HEADER]
+    for place, (at, hours) in enumerate(sorted(days.items())[:-3]):
+        if place != 4:
+            rows.append(_bill_row(at, hours, 150 if place == 9 else 100))
+    rows.append(f"{min(days)},deepseek-pro,12,4000,0,900,3.25")
+    data = ("\n".join(rows) + "\n").encode()
+    return imports.run("deepseek", "usage_data_2026-11.csv", data, imports.Terms())[0]
+
+
+_HEADER = "day,model,requests,input_tokens,cached_input_tokens,output_tokens,cost"
+
+
+def _bill_row(at: date, hours: list[UpstreamHour], percent: int) -> str:
+    def total(*names: str) -> int:
+        return sum(getattr(one, name) for one in hours for name in names)
+
+    cost = format_usd(total("cost_nanos") * percent // 100)
+    counts = (total("metered"), total("input_tokens"), total("cached_input_tokens"),
+              total("output_tokens", "reasoning_output_tokens"))  # fmt: skip
+    return f"{at},deepseek-flash,{','.join(map(str, counts))},{cost}"

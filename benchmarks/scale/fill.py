@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -235,7 +235,24 @@ def _settle(filling: _Filling) -> None:
     last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
     with filling.timed("closing a month"):
         invoices.close_month(last.replace(day=1))
+    with filling.timed("an upstream's bill"):
+        _import_bill(last.replace(day=1), last)
     filling.run("ANALYZE")
+
+
+def _import_bill(first: date, last: date) -> None:
+    """The whole last month of the provider with the most requests, as we have it ourselves."""
+    from django.db import connection
+
+    from billing.bills import imports
+
+    with connection.cursor() as cursor:
+        cursor.execute(history.BILL, {"first": first, "last": last})
+        rows = cursor.fetchall()
+    if rows:
+        lines = [",".join(map(str, row)) for _provider, *row in rows]
+        data = "\n".join((history.BILL_HEADER, *lines)).encode()
+        imports.run(rows[0][0], "bill.csv", data, imports.Terms())
 
 
 def _session(email: str) -> str:

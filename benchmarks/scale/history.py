@@ -183,3 +183,15 @@ SEQUENCES = "".join(
 )  # fmt: skip
 
 CLEAN = "DROP TABLE scale_drawn, scale_burst, scale_model"
+
+BILL_HEADER = "day,model,requests,input_tokens,cached_input_tokens,output_tokens,cost"
+BILL = """
+SELECT provider, (hour AT TIME ZONE 'UTC')::date, upstream_model, sum(metered)::bigint,
+    sum(input_tokens)::bigint, sum(cached_input_tokens)::bigint, sum(output_tokens)::bigint,
+    (sum(cost_nanos)::numeric / 1000000000)::numeric(20, 9)
+FROM billing_upstreamhour
+WHERE provider = (SELECT provider FROM billing_upstreamhour GROUP BY 1 ORDER BY sum(metered) DESC
+                  LIMIT 1)
+    AND (hour AT TIME ZONE 'UTC')::date BETWEEN %(first)s AND %(last)s
+GROUP BY 1, 2, 3 ORDER BY 2, 3
+"""

@@ -99,6 +99,8 @@ def admin_addresses(sample: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for period in ("today", *_PERIODS, "last-month"):
         yield "revenue and margin", f"{margin}?{urlencode({'period': period})}"
     yield "revenue and margin", f"{margin}?{urlencode(_half_a_year())}"
+    if sample.get("bill", "0") != "0":
+        yield "reconciliation", reverse("admin:billing_upstreambill_change", args=[sample["bill"]])
     yield "revenue and margin, CSV", f"{reverse('admin:billing_costday_csv')}?by=customer"
     for model in admin.site._registry:
         table = f"{model._meta.app_label}_{model._meta.model_name}"
@@ -131,6 +133,7 @@ def sample(database_url: str) -> dict[str, str]:
             "number": first("SELECT number FROM billing_invoice WHERE organization_id = 1"),
             "slug": "pro",
             "name": first("SELECT name FROM providers_model ORDER BY position LIMIT 1"),
+            "bill": first("SELECT id FROM billing_upstreambill"),
             "pk": first("SELECT id FROM accounts_apikey WHERE organization_id = 1"),
         }
 

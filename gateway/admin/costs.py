@@ -1,6 +1,6 @@
 """What upstreams charge: versions that are added and never edited, and the sums made with them."""
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -142,7 +142,10 @@ class CostDayAdmin(CostListAdmin):
             "period": period,
             "periods": periods.CHOICES,
             "chart": margin_charts.make(report),
-            "days_shown": list(reversed(report.days)),
+            "days_shown": [
+                (one, report.billed.get(date.fromisoformat(one.name)))
+                for one in reversed(report.days)
+            ],
             "tables": [(key, margin_charts.NAMES[key]) for key in margin_charts.LINES],
         }
         return self.page(request, "admin/desk/margin.html", _("Revenue and margin"), None, facts)

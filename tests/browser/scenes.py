@@ -175,6 +175,7 @@ def _passkey(name: str) -> dict[str, Any]:
 def _operate(organization: Organization, mark: str) -> dict[str, Any]:
     """An operator, who has asked for something of the organization."""
     books.follow(organization)
+    bill = books.bill()
     operator = User.objects.create_superuser(f"olga-{mark}@example.com", PASSWORD)
     asked = adjustments.ask(
         organization, 250 * USD, reason="Outage of 2026-11-02", by=operator, form_id=uuid.uuid4()
@@ -183,6 +184,7 @@ def _operate(organization: Organization, mark: str) -> dict[str, Any]:
         "operator": operator.email,
         "organization": organization.pk,
         "adjustment": asked.pk,
+        "bill": bill.pk,
         "model": Model.objects.get(name="qwen-plus").pk,
     }
 

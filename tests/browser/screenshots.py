@@ -65,6 +65,9 @@ PAGES = [
     Page("admin-price", "/admin/providers/price/add/?model={model}", "operator", act="price"),
     Page("admin-codes", "/admin/billing/redeemcode/make/", "operator"),
     Page("admin-margin", "/admin/billing/costday/margin/", "operator"),
+    Page("admin-bills", "/admin/billing/upstreambill/", "operator"),
+    Page("admin-bill", "/admin/billing/upstreambill/{bill}/change/", "operator"),
+    Page("admin-bill-new", "/admin/billing/upstreambill/add/", "operator"),
     Page("admin-cost", "/admin/providers/upstreamprice/add/", "operator"),
     Page("admin-log", "/admin/accounts/auditentry/", "operator"),
     Page(

@@ -11,7 +11,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing import ledger, margins, periods
-from billing.models import AccountKind, Transfer, TransferKind
+from billing.bills import imports
+from billing.models import (
+    AccountKind,
+    DayState,
+    ReconciledDay,
+    Transfer,
+    TransferKind,
+    UpstreamBill,
+)
 from billing.periods import today
 from gateway import operations
 from providers import seed
@@ -115,6 +123,24 @@ def test_a_name_is_no_formula_in_the_file(olga, cast):
     cast.organization.save()
     books.day(USD, USD, cast.organization)
     assert _rows(signed_in(olga), "customer")[1][0] == "'=cmd|' /C calc'!A0"
+
+
+def test_a_day_says_whether_it_is_reconciled_with_its_bills(olga, cast):
+    seed.plant({})
+    yesterday = books.yesterday()
+    books.day(USD, USD, cast.organization, day=yesterday)
+    rows = "\n".join(f"{yesterday},{model},0" for model in ("m", "n"))
+    terms = imports.Terms()
+    bill, _ = imports.run("deepseek", "b.csv", f"day,model,cost\n{rows}".encode(), terms)
+    text = signed_in(olga).get(reverse(PAGE)).content.decode()
+    assert (">Reconciled</span>" in text, ">Drifts</span>" in text) == (True, False)
+    ReconciledDay.objects.filter(bill=bill, model="n").update(state=DayState.DRIFT)
+    cache.clear()
+    text = signed_in(olga).get(reverse(PAGE)).content.decode()
+    assert (">Reconciled</span>" in text, ">Drifts</span>" in text) == (False, True)
+    UpstreamBill.objects.update(superseded_by=bill)
+    cache.clear()
+    assert _report().billed == {}
 
 
 def test_an_empty_platform_has_the_page(olga):
