@@ -1,7 +1,7 @@
 """What the operator's pages have in common: every change is in the audit log, with what it was
 before; an object's history is read from that log; and actions are forms with one button."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from django import forms
@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.lists import LargeTablePaginator
@@ -70,7 +71,10 @@ class RecordedAdmin(admin.ModelAdmin):
         if not self.has_view_or_change_permission(request, obj):
             raise PermissionDenied
         entries = history(obj, self.record_as)
-        return self.page(request, "admin/desk/history.html", f"History: {obj}", obj,
+        for entry in entries:
+            entry.words = audit.ACTIONS.get(entry.action, entry.action)  # type: ignore[attr-defined]
+            entry.shown = list(_facts(entry))  # type: ignore[attr-defined]
+        return self.page(request, "admin/desk/history.html", _("History"), obj,
                          {"entries": entries, "most": HISTORY_MAX})  # fmt: skip
 
     # --- pages beside the stock ones ------------------------------------------------------------
@@ -108,6 +112,14 @@ class RecordedAdmin(admin.ModelAdmin):
         }
         return TemplateResponse(request, template, context)
 
+    def confirm_page(
+        self, request: HttpRequest, title: str, lead: str, submit: str, obj: Any,
+        **facts: Any,
+    ) -> TemplateResponse:  # fmt: skip
+        """What a button will break, and the button once more."""
+        facts = {"lead": lead, "submit": submit, **facts}
+        return self.page(request, "admin/desk/confirm.html", title, obj, facts)
+
     def form_page(
         self, request: HttpRequest, form: forms.Form, title: str, submit: str, obj: Any = None,
         **facts: Any,
@@ -131,7 +143,9 @@ class LargeAdmin(RecordedAdmin):
     """A table that grows with the customers: the newest first, nothing counted exactly."""
 
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     paginator = LargeTablePaginator
+    list_per_page = 50
     ordering = ("-id",)
 
 
@@ -159,6 +173,16 @@ def differences(form: Any, formsets: Any) -> dict[str, Any]:
     return found
 
 
+def _facts(entry: AuditEntry) -> Iterator[tuple[str, str]]:
+    """What a line of the log says beside its words: [before, after] with an arrow."""
+    changes = entry.details.get("changes")
+    for name, value in (changes or entry.details).items():
+        if isinstance(value, list) and len(value) == 2 and changes:
+            yield name, f"{value[0]} → {value[1]}"
+        elif name not in ("kind", "id", "changes"):
+            yield name, str(value)
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
@@ -176,7 +200,10 @@ def organization_of(obj: Any) -> Organization | None:
 
 
 def history(obj: Any, record_as: str) -> list[AuditEntry]:
-    """The latest lines of the audit log about one object."""
+    """The latest lines of the audit log about one object; of an organization: all of its lines."""
+    if isinstance(obj, Organization):
+        own = AuditEntry.objects.filter(organization=obj)
+        return list(own.order_by("-sequence")[:HISTORY_MAX])
     actions = [f"{record_as}.{what}" for what in ("added", "changed", "deleted")]
     entries = AuditEntry.objects.filter(
         organization=organization_of(obj),

@@ -12,6 +12,7 @@ from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from accounts import audit, current
 from accounts.models import Membership, Organization, Role, User
@@ -38,15 +39,15 @@ def begin(request: HttpRequest, organization: Organization) -> None:
     """Show the organization's pages from now on. Raises `NotAllowed`."""
     user = request.user
     if not (isinstance(user, User) and may(user)):
-        raise NotAllowed("You may not open a customer's dashboard.")
+        raise NotAllowed(_("You may not open a customer's dashboard."))
     if _SESSION_KEY in request.session:
-        raise NotAllowed("Leave the dashboard you have open first.")
+        raise NotAllowed(_("Leave the dashboard you have open first."))
     owner = owner_of(organization)
     if owner is None:
-        raise NotAllowed("This organization has no owner.")
+        raise NotAllowed(_("This organization has no owner."))
     staff = organization.memberships.filter(user__is_staff=True)
     if owner.user.is_staff or owner.user.is_superuser or staff.exists():
-        raise NotAllowed("A member of this organization is an operator: it cannot be opened.")
+        raise NotAllowed(_("A member of this organization is an operator: it cannot be opened."))
     with transaction.atomic():
         audit.record(
             "impersonation.began", organization, owner.user.email, by=audit.actor(),
@@ -104,6 +105,6 @@ def owner_of(organization: Organization) -> Membership | None:
 
 
 @receiver(user_logged_out)
-def _end_with_the_session(sender: Any, request: HttpRequest | None, **_: Any) -> None:
+def _end_with_the_session(sender: Any, request: HttpRequest | None, **facts: Any) -> None:
     if request is not None and hasattr(request, "session"):
         end(request, why="signed out")

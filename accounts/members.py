@@ -47,6 +47,22 @@ def change_role(member: Membership, role: str, *, by: Membership) -> None:
         )
 
 
+def appoint(member: Membership, role: str) -> None:
+    """The operator's change of a role, such as when an owner has left the company. Raises
+    `LastOwner`, or DoesNotExist where the member is gone."""
+    with transaction.atomic():
+        now, _ = _lock(member, member)
+        if role != Role.OWNER and is_last_owner(now):
+            raise LastOwner
+        if now.role == role:
+            return
+        before, now.role = now.role, role
+        now.save(update_fields=["role"])
+        audit.record(
+            "member.role_changed", now.organization, now.user.email, before=before, after=role
+        )
+
+
 def remove(member: Membership, *, by: Membership) -> None:
     """The person keeps their account, and the keys they made keep working. Raises
     PermissionDenied or DoesNotExist."""

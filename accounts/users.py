@@ -4,11 +4,13 @@ import secrets
 from dataclasses import dataclass
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
+from accounts import audit
 from accounts.models import User
 
 _YEAR_SECONDS = 365 * 24 * 3600
@@ -45,6 +47,16 @@ def verify(user: User) -> None:
     EmailAddress.objects.update_or_create(
         user=user, email=user.email.lower(), defaults={"verified": True, "primary": True}
     )
+
+
+def drop_second_factor(user: User) -> bool:
+    """The operator's way in for somebody who has lost their phone and their recovery codes: from
+    now on the password alone signs in. False where there was nothing to drop."""
+    with transaction.atomic():
+        dropped, _rows = Authenticator.objects.filter(user=user).delete()
+        if dropped:
+            audit.record("account.second_factor_removed", None, user.email)
+    return bool(dropped)
 
 
 def choose_language(user: User, code: str) -> bool:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.db.models.functions import Abs
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.models import Organization, User
@@ -87,11 +88,11 @@ def _decide(request: AdjustmentRequest, state: AdjustmentState, by: User) -> Non
     """The row's lock, its state and its rule about people: one of several deciders goes on."""
     row = AdjustmentRequest.objects.select_for_update(of=("self",)).get(pk=request.pk)
     if row.state != AdjustmentState.WAITING:
-        raise NotDecidable("It has been decided already.")
+        raise NotDecidable(_("It has been decided already."))
     is_own = row.asked_by_id == by.pk
     if state == AdjustmentState.POSTED:
         if is_own:
-            raise NotDecidable("Another operator has to agree: you asked for it.")
+            raise NotDecidable(_("Another operator has to agree: you asked for it."))
         _check_both_operate(row, by)
     request.state, request.decided_at = state, timezone.now()
     request.decided_by = None if is_own else by
@@ -106,9 +107,10 @@ def _check_both_operate(row: AdjustmentRequest, by: User) -> None:
     people = User.objects.filter(pk__in=wanted, is_active=True, is_staff=True)
     operating = {one.pk for one in people.select_for_update(no_key=True).order_by("pk")}
     if by.pk not in operating:
-        raise NotDecidable("You are no operator any more.")
+        raise NotDecidable(_("You are no operator any more."))
     if row.asked_by_id not in operating:
-        raise NotDecidable("Whoever asked is no operator any more: refuse it, and ask for it anew.")
+        said = _("Whoever asked is no operator any more: refuse it, and ask for it anew.")
+        raise NotDecidable(said)
 
 
 def _move(request: AdjustmentRequest) -> Transfer:

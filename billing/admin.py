@@ -1,7 +1,9 @@
-"""The operator's view of money. The ledger, usage and invoices can be read here, nothing else:
-what moves them are the operator's verbs, which leave a transfer with a reason."""
+"""The ledger, its sums and the machinery, for the operator to read and nothing else: what moves
+money are the operator's verbs, which leave a transfer with a reason. What an operator works with
+is in `gateway.admin`."""
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from billing.models import (
     Account,
@@ -11,39 +13,40 @@ from billing.models import (
     ArchivedUsage,
     AutoTopUp,
     BillingDetails,
-    CreditNote,
-    Dispute,
     IdempotencyKey,
-    Invoice,
-    InvoiceLine,
-    Issuer,
     KeyBudget,
     LatencyDay,
     ModelHour,
     PaymentCustomer,
-    PaymentEvent,
-    PlanCharge,
     ProjectBudget,
     RollupWatermark,
     SpendAlert,
     StreamProgress,
     Sweep,
-    TaxRule,
     Transfer,
-    UsageDay,
     UsageHour,
 )
-from billing.operators import ReadOnly, ReadOnlyAdmin
+from billing.operators import ReadOnlyAdmin
+from billing.templatetags.figures import money_exact
 
 
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
-    list_display = ("id", "kind", "organization", "balance_nanos", "debits_pending",
-                    "available_nanos")  # fmt: skip
+    list_display = ("id", "kind", "organization", "balance", "debits_pending", "available")
     list_select_related = ("organization",)
     list_filter = ("kind",)
-    search_fields = ("organization__name", "organization__slug")
+    search_fields = ("=organization__name", "=organization__slug")
+    search_help_text = _("An organization’s whole name")
     raw_id_fields = ("organization",)
+    ordering = ("-id",)
+
+    @admin.display(description=_("balance"))
+    def balance(self, row: Account) -> str:
+        return money_exact(row.balance_nanos)
+
+    @admin.display(description=_("available"))
+    def available(self, row: Account) -> str:
+        return money_exact(row.available_nanos)
 
 
 @admin.register(Transfer)
@@ -53,7 +56,7 @@ class TransferAdmin(ReadOnlyAdmin):
     list_select_related = ("debit_account__organization", "credit_account__organization")
     raw_id_fields = ("debit_account", "credit_account")
     search_fields = exact_search_fields = ("id",)
-    search_help_text = "A request's or transfer's id."
+    search_help_text = _("A request’s or transfer’s id")
     ordering = ("-id",)
 
 
@@ -71,101 +74,7 @@ class MachineryAdmin(ReadOnlyAdmin):
 class UsageHourAdmin(ReadOnlyAdmin):
     list_display = ("hour", "organization_id", "model", "requests", "errors", "charge_nanos")
     search_fields = exact_search_fields = ("organization_id",)
-    search_help_text = "An organization's number."
-    ordering = ("-id",)
-
-
-@admin.register(UsageDay)
-class UsageDayAdmin(ReadOnlyAdmin):
-    list_display = ("day", "organization_id", "model", "requests", "errors", "charge_nanos")
-    search_fields = exact_search_fields = ("organization_id",)
-    search_help_text = "An organization's number."
-    ordering = ("-id",)
-
-
-class InvoiceLineInline(ReadOnly, admin.TabularInline):
-    model = InvoiceLine
-    extra = 0
-
-
-@admin.register(Invoice)
-class InvoiceAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "organization", "month", "total_nanos", "total_minor", "tax_kind",
-                    "finalized_at")  # fmt: skip
-    list_select_related = ("organization",)
-    raw_id_fields = ("organization",)
-    search_fields = ("=number", "organization__name")
-    inlines = (InvoiceLineInline,)
-
-
-@admin.register(InvoiceLine)
-class InvoiceLineAdmin(ReadOnlyAdmin):
-    list_display = ("invoice", "project_name", "model", "requests", "amount_nanos")
-    list_select_related = ("invoice",)
-    raw_id_fields = ("invoice",)
-    search_fields = ("=invoice__number", "model", "project_name")
-
-
-@admin.register(CreditNote)
-class CreditNoteAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "invoice", "total_minor", "reason", "issued_at")
-    list_select_related = ("invoice",)
-    raw_id_fields = ("invoice", "issuer")
-    search_fields = ("=number", "=invoice__number")
-    ordering = ("-pk",)
-
-
-@admin.register(PlanCharge)
-class PlanChargeAdmin(ReadOnlyAdmin):
-    list_display = ("organization", "kind", "plan_name", "first_day", "last_day", "amount_nanos",
-                    "charged_at")  # fmt: skip
-    list_select_related = ("organization",)
-    raw_id_fields = ("organization",)
-    search_fields = ("organization__slug",)
-    ordering = ("-pk",)
-
-
-class TaxRuleInline(admin.TabularInline):
-    model = TaxRule
-    extra = 0
-
-
-@admin.register(Issuer)
-class IssuerAdmin(admin.ModelAdmin):
-    """What is written here stands on the invoices to come; those written keep what it was."""
-
-    list_display = ("code", "name", "country", "vat_id", "customer_countries")
-    search_fields = ("code", "name")
-    inlines = (TaxRuleInline,)
-
-
-@admin.register(TaxRule)
-class TaxRuleAdmin(admin.ModelAdmin):
-    list_display = ("issuer", "country", "rate_ppm", "is_reverse_charged")
-    list_select_related = ("issuer",)
-    list_filter = ("issuer",)
-    search_fields = ("=country",)
-
-
-@admin.register(PaymentEvent)
-class PaymentEventAdmin(ReadOnlyAdmin):
-    list_display = ("event_id", "provider", "kind", "state", "order", "note", "attempts",
-                    "received_at")  # fmt: skip
-    list_select_related = ("order",)
-    list_filter = ("state", "kind", "provider")
-    raw_id_fields = ("order",)
-    search_fields = ("=event_id", "=order__reference")
-    ordering = ("-id",)
-
-
-@admin.register(Dispute)
-class DisputeAdmin(ReadOnlyAdmin):
-    list_display = ("provider_id", "order", "amount_minor", "state", "wallet_nanos", "loss_nanos",
-                    "opened_at", "closed_at")  # fmt: skip
-    list_select_related = ("order",)
-    list_filter = ("state",)
-    raw_id_fields = ("order",)
-    search_fields = ("=provider_id", "=order__reference")
+    search_help_text = _("An organization’s number")
     ordering = ("-id",)
 
 
@@ -176,7 +85,7 @@ class AutoTopUpAdmin(ReadOnlyAdmin):
     list_select_related = ("organization",)
     list_filter = ("is_on",)
     raw_id_fields = ("organization",)
-    search_fields = ("organization__slug",)
+    search_fields = ("=organization__slug",)
     ordering = ("-id",)
 
 
@@ -185,5 +94,5 @@ class OrganizationsOwnAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "organization")
     list_select_related = ("organization",)
     raw_id_fields = ("organization",)
-    search_fields = ("organization__slug",)
+    search_fields = ("=organization__slug",)
     ordering = ("-id",)

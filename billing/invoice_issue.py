@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Max, Sum
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organization, Project
 from billing import ledger, notices, plan_mails, taxes
 from billing.models import (
@@ -138,6 +139,10 @@ def give_back(invoice: Invoice, total_minor: int, reason: str) -> CreditNote:
             issued_at=timezone.now(),
         )
         plan_mails.tell_of_credit_note(note)
+        audit.record(
+            "credit_note.issued", invoice.organization, str(note), invoice=str(invoice),
+            total_minor=total_minor, reason=reason,
+        )  # fmt: skip
     return note
 
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organization
 from billing import pricebook, pricing
 from billing.models import Subscription, UsageDay
 from billing.periods import today
 from billing.pricing import PriceVersion, Rate
-from providers.models import Model, Price
+from providers.models import Model, Price, PriceRate
 from providers.usage import TokenUsage
 
 DAYS = 30
@@ -68,6 +70,23 @@ def preview(model: Model, effective_at: datetime, rates: Iterable[dict[str, Any]
         before_nanos=sum(one.before_nanos for one in effects),
         after_nanos=sum(one.after_nanos for one in effects),
     )
+
+
+class InForce(Exception):
+    """The price holds already, or is gone: requests have been charged at it."""
+
+
+def cancel(price: Price) -> None:
+    """Take a price back whose date has not come. Raises `InForce`."""
+    name = str(price)
+    with transaction.atomic():
+        ahead = Price.objects.filter(pk=price.pk, effective_at__gt=timezone.now())
+        found = ahead.select_for_update(of=("self",)).first()
+        if found is None:
+            raise InForce(name)
+        PriceRate.objects.filter(price=found).delete()
+        found.delete()
+        audit.record("price.canceled", None, name, kind="providers.price", id=str(price.pk))
 
 
 def _rate_at(model: Model, at: datetime) -> Rate | None:

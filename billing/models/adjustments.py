@@ -5,14 +5,15 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, User
 
 
 class AdjustmentState(models.TextChoices):
-    WAITING = "waiting", "Waits for another operator"
-    POSTED = "posted", "Moved"
-    REFUSED = "refused", "Refused"
+    WAITING = "waiting", _("Waits for another operator")
+    POSTED = "posted", _("Moved")
+    REFUSED = "refused", _("Refused")
 
 
 class AdjustmentRequest(models.Model):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 
@@ -61,9 +62,9 @@ class TaxRule(models.Model):
 
 
 class TaxKind(models.TextChoices):
-    NONE = "none", "No tax"
-    STANDARD = "standard", "Tax included"
-    REVERSE = "reverse", "Reverse charge"
+    NONE = "none", _("No tax")
+    STANDARD = "standard", _("Tax included")
+    REVERSE = "reverse", _("Reverse charge")
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):
@@ -117,9 +118,9 @@ class Invoice(models.Model):
 
 
 class LineKind(models.TextChoices):
-    USAGE = "usage", "Usage"
-    FEE = "fee", "Plan fee"
-    CREDIT = "credit", "Included credit"
+    USAGE = "usage", _("Usage")
+    FEE = "fee", _("Plan fee")
+    CREDIT = "credit", _("Included credit")
 
 
 class InvoiceLine(models.Model):

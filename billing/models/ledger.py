@@ -9,17 +9,18 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 
 
 class AccountKind(models.TextChoices):
-    WALLET = "wallet", "Wallet"
-    REVENUE = "revenue", "Revenue"
-    PAYMENTS = "payments", "Payments received"
-    PROMOTIONS = "promotions", "Promotions given"
-    ADJUSTMENTS = "adjustments", "Adjustments"
-    OPERATOR_LOSS = "operator_loss", "Operator loss"
+    WALLET = "wallet", _("Wallet")
+    REVENUE = "revenue", _("Revenue")
+    PAYMENTS = "payments", _("Payments received")
+    PROMOTIONS = "promotions", _("Promotions given")
+    ADJUSTMENTS = "adjustments", _("Adjustments")
+    OPERATOR_LOSS = "operator_loss", _("Operator loss")
 
 
 class Account(models.Model):
@@ -94,25 +95,25 @@ class AccountDelta(models.Model):
 
 
 class TransferKind(models.TextChoices):
-    USAGE = "usage", "Usage"
-    USAGE_EXCESS = "usage_excess", "Usage above its hold"
-    USAGE_LOSS = "usage_loss", "Usage nobody pays"
-    WELCOME = "welcome", "Welcome credit"
-    TOP_UP = "top_up", "Top-up"
-    CODE = "code", "Redeemed code"
-    REFUND = "refund", "Refund"
-    DISPUTE = "dispute", "Disputed payment"
-    PLAN_FEE = "plan_fee", "Plan fee"
-    PLAN_CREDIT = "plan_credit", "Included credit"
-    CREDIT_NOTE = "credit_note", "Credit note"
-    ADJUSTMENT = "adjustment", "Adjustment"
+    USAGE = "usage", _("Usage")
+    USAGE_EXCESS = "usage_excess", _("Usage above its hold")
+    USAGE_LOSS = "usage_loss", _("Usage nobody pays")
+    WELCOME = "welcome", _("Welcome credit")
+    TOP_UP = "top_up", _("Top-up")
+    CODE = "code", _("Redeemed code")
+    REFUND = "refund", _("Refund")
+    DISPUTE = "dispute", _("Disputed payment")
+    PLAN_FEE = "plan_fee", _("Plan fee")
+    PLAN_CREDIT = "plan_credit", _("Included credit")
+    CREDIT_NOTE = "credit_note", _("Credit note")
+    ADJUSTMENT = "adjustment", _("Adjustment")
 
 
 class TransferState(models.TextChoices):
-    PENDING = "pending", "Held"
-    POSTED = "posted", "Posted"
-    VOIDED = "voided", "Voided"
-    EXPIRED = "expired", "Expired"
+    PENDING = "pending", _("Held")
+    POSTED = "posted", _("Posted")
+    VOIDED = "voided", _("Voided")
+    EXPIRED = "expired", _("Expired")
 
 
 class Transfer(models.Model):

@@ -9,18 +9,19 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, User
 from billing.money import NANOS_PER_CENT
 
 
 class OrderState(models.TextChoices):
-    OPEN = "open", "Not known to the provider yet"
-    PENDING = "pending", "Waiting for the money"
-    PAID = "paid", "Paid"
-    FAILED = "failed", "Failed"
-    CANCELED = "canceled", "Canceled"
-    PARKED = "parked", "For an operator to look at"
+    OPEN = "open", _("Not known to the provider yet")
+    PENDING = "pending", _("Waiting for the money")
+    PAID = "paid", _("Paid")
+    FAILED = "failed", _("Failed")
+    CANCELED = "canceled", _("Canceled")
+    PARKED = "parked", _("For an operator to look at")
 
 
 class PaymentOrder(models.Model):
@@ -101,9 +102,9 @@ class PaymentOrder(models.Model):
 
 
 class EventState(models.TextChoices):
-    WAITING = "waiting", "Waiting"
-    DONE = "done", "Done"
-    PARKED = "parked", "For an operator to look at"
+    WAITING = "waiting", _("Waiting")
+    DONE = "done", _("Done")
+    PARKED = "parked", _("For an operator to look at")
 
 
 class PaymentEvent(models.Model):
@@ -141,9 +142,9 @@ class PaymentEvent(models.Model):
 
 
 class DisputeState(models.TextChoices):
-    OPEN = "open", "Open"
-    WON = "won", "Won"
-    LOST = "lost", "Lost"
+    OPEN = "open", _("Open")
+    WON = "won", _("Won")
+    LOST = "lost", _("Lost")
 
 
 class Dispute(models.Model):

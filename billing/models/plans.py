@@ -6,6 +6,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 
@@ -111,8 +112,8 @@ class Subscription(models.Model):
 
 
 class PlanChargeKind(models.TextChoices):
-    FEE = "fee", "Plan fee"
-    CREDIT = "credit", "Included credit"
+    FEE = "fee", _("Plan fee")
+    CREDIT = "credit", _("Included credit")
 
 
 class PlanCharge(models.Model):

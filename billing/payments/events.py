@@ -10,6 +10,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
+from accounts.models import Organization
 from billing.models import EventState, PaymentEvent
 from billing.payments import crediting, messages
 from billing.payments.matching import Mismatch, TooEarly
@@ -74,14 +76,25 @@ def retry(event: PaymentEvent) -> None:
     """An operator has set right what was in the way: act on a parked event again, now."""
     now = timezone.now()
     parked = PaymentEvent.objects.filter(pk=event.pk, state=EventState.PARKED)
-    parked.update(state=EventState.WAITING, attempts=0, due_at=now, resolved_at=None)
+    with transaction.atomic():
+        changed = parked.update(state=EventState.WAITING, attempts=0, due_at=now, resolved_at=None)
+        if changed:
+            audit.record("payment.retried", _organization(event), str(event), id=event.pk)
     process(event.pk)
 
 
 def dismiss(event: PaymentEvent) -> bool:
     """An operator has dealt with it by hand; nothing moves. False where it was not parked."""
     parked = PaymentEvent.objects.filter(pk=event.pk, state=EventState.PARKED)
-    return bool(parked.update(state=EventState.DONE, resolved_at=timezone.now()))
+    with transaction.atomic():
+        changed = parked.update(state=EventState.DONE, resolved_at=timezone.now())
+        if changed:
+            audit.record("payment.dismissed", _organization(event), str(event), id=event.pk)
+    return bool(changed)
+
+
+def _organization(event: PaymentEvent) -> Organization | None:
+    return event.order.organization if event.order else None
 
 
 def _put_aside(pk: int, why: Mismatch) -> None:

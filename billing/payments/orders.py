@@ -202,7 +202,11 @@ def _ask(order: PaymentOrder) -> None:
 def give_up(order: PaymentOrder) -> bool:
     """An operator has found out that a parked order was never paid. False for one not parked."""
     rows = PaymentOrder.objects.filter(pk=order.pk, state=OrderState.PARKED)
-    return bool(rows.update(state=OrderState.FAILED, failure="It was never charged."))
+    with transaction.atomic():
+        changed = rows.update(state=OrderState.FAILED, failure="It was never charged.")
+        if changed:
+            audit.record("payment.given_up", order.organization, order.reference)
+    return bool(changed)
 
 
 def parked() -> int:

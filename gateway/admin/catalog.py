@@ -1,173 +1,148 @@
-"""The catalog as the operator sees it: channels with their health and a try-out, prices with who
-would pay what. Prices are added, never edited; credentials go in only."""
+"""The catalog as the operator sees it: models that can only be enabled when they can be used, and
+channels with their health and a try-out. Credentials go in only."""
 
 from collections import defaultdict
-from datetime import timedelta
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
-from django.forms.formsets import all_valid
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django_ratelimit.core import is_ratelimited
 
 from accounts import audit
 from accounts.desk import RecordedAdmin
+from billing.templatetags.figures import money_exact
 from gateway import heartbeats
-from providers.models import Channel, Model, Price, PriceRate, Provider, TokenRates
-
-# A form may lie open for so long before it is confirmed.
-_BACKDATED_MAX = timedelta(hours=1)
+from gateway.admin.helped import Helped
+from providers.models import Capability, Channel, Model, Price, PriceRate, Provider
 
 
-class CatalogAdmin(RecordedAdmin):
+class CatalogAdmin(Helped, RecordedAdmin):
     record_as = "catalog"
-
-
-class AppendOnlyAdmin(CatalogAdmin):
-    """What is there stays as it is; a change is another row."""
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    show_facets = admin.ShowFacets.NEVER
 
 
 @admin.register(Provider)
 class ProviderAdmin(CatalogAdmin):
+    lead = gettext_lazy("Who serves models, and the dialect they speak. Their credentials are the"
+                        " channels’.")  # fmt: skip
     list_display = ("name", "slug", "adapter")
     search_fields = ("name", "slug")
+    search_help_text = gettext_lazy("Part of a name")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("slug",) if obj else ()
+
+
+class ModelForm(forms.ModelForm):
+    """A model is switched on when customers can use it: priced, and served by a channel."""
+
+    capabilities = forms.MultipleChoiceField(
+        choices=Capability.choices, required=False, widget=forms.CheckboxSelectMultiple,
+        label=gettext_lazy("Capabilities"),
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        facts: dict[str, Any] = super().clean() or {}
+        context, longest = facts.get("context_tokens"), facts.get("output_tokens_max")
+        if context and longest and longest > context:
+            said = _("An answer cannot be longer than the context of %s tokens.") % f"{context:,}"
+            self.add_error("output_tokens_max", said)
+        if facts.get("is_enabled") and "is_enabled" in self.changed_data:
+            for said in not_ready(self.instance):
+                self.add_error("is_enabled", said)
+        return facts
+
+    def clean_aliases(self) -> list[str]:
+        """Each name leads to one model."""
+        aliases: list[str] = self.cleaned_data["aliases"]
+        name = self.cleaned_data.get("name")
+        others = Model.objects.exclude(pk=self.instance.pk)
+        for alias in aliases:
+            taken = others.filter(Q(name=alias) | Q(aliases__contains=[alias])).first()
+            if taken or alias == name:
+                raise ValidationError(_("%(name)s is the name of %(model)s already.") % {
+                    "name": alias, "model": taken or name,
+                })  # fmt: skip
+        return aliases
+
+
+def not_ready(model: Model) -> Iterator[str]:
+    """What customers would miss if the model were enabled now."""
+    prices = Price.objects.filter(model=model.pk, effective_at__lte=timezone.now())
+    if model.pk is None or not prices.exists():
+        yield _("It has no price in force: save it disabled, add a price, then enable it.")
+    channels = Channel.objects.filter(model=model.pk, is_enabled=True)
+    if model.pk is None or not channels.exists():
+        yield _("It has no enabled channel: save it disabled, add a channel, then enable it.")
 
 
 @admin.register(Model)
 class ModelAdmin(CatalogAdmin):
-    list_display = ("name", "owned_by", "context_tokens", "output_tokens_max", "reasoning",
+    lead = gettext_lazy("What customers ask for by name. A new one is made in three steps: the"
+                        " model, its price, its channel; then it is enabled.")  # fmt: skip
+    add_lead = gettext_lazy("Save it disabled first: the next page says what is missing.")
+    change_form_template = "admin/desk/model.html"
+    form = ModelForm
+    list_display = ("name", "owned_by", "context_tokens", "output_tokens_max", "price", "channels",
                     "is_enabled", "position")  # fmt: skip
     list_filter = ("owned_by", "is_enabled")
     search_fields = ("name", "owned_by", "aliases")
-
-
-class PriceForm(forms.ModelForm):
-    """A version from now on or from a day to come: what was charged is not priced anew."""
-
-    def clean_effective_at(self) -> Any:
-        at = self.cleaned_data["effective_at"]
-        if at < timezone.now() - _BACKDATED_MAX:
-            raise ValidationError("A price begins now or later: what was charged stays charged.")
-        return at
-
-
-class RateFormSet(forms.BaseInlineFormSet):
-    def clean(self) -> None:
-        """Without a rate for all times and prompts some request could not be priced."""
-        super().clean()
-        facts = [one.cleaned_data for one in self.forms if getattr(one, "cleaned_data", None)]
-        if not any(not one.get("context_tokens_min") and not one.get("weekdays") for one in facts):
-            raise ValidationError("One rate must hold always and for every prompt.")
-
-
-class PriceRateInline(admin.TabularInline):
-    model: type[TokenRates] = PriceRate
-    formset = RateFormSet
-    extra = 1
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None  # a version is written whole, with its rates, and closed
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(Price)
-class PriceAdmin(AppendOnlyAdmin):
-    """A new version is shown with whom it touches before it is made."""
-
-    form = PriceForm
-    list_display = ("model", "effective_at", "state", "note", "created_at")
-    list_select_related = ("model",)
-    list_filter = ("model",)
-    raw_id_fields = ("model",)
-    search_fields = ("model__name", "note")
-    fields = ("model", "effective_at", "note")
-    inlines = (PriceRateInline,)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Each with whether a later version holds already."""
-        later = Price.objects.filter(
-            model=OuterRef("model"), effective_at__gt=OuterRef("effective_at"),
-            effective_at__lte=timezone.now(),
-        )  # fmt: skip
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(is_past=Exists(later))
-        return rows
-
-    @admin.display(description="state")
-    def state(self, price: Any) -> str:
-        if price.effective_at > timezone.now():
-            return "scheduled"
-        return "past" if price.is_past else "in force"
+    search_help_text = gettext_lazy("Part of a name")
+    fieldsets = (
+        (None, {"fields": ("name", "owned_by", "description", "context_tokens",
+                           "output_tokens_max", "capabilities", "reasoning")}),
+        (gettext_lazy("In the catalog"), {"fields": ("is_enabled", "position", "aliases")}),
+        (gettext_lazy("To the upstream"), {"fields": ("request_defaults",)}),
+        (gettext_lazy("Its end"), {"fields": ("deprecated_at", "retires_at", "replacement")}),
+    )  # fmt: skip
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"effective_at": timezone.now(), **super().get_changeform_initial_data(request)}
+        return {"is_enabled": False, **super().get_changeform_initial_data(request)}
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rates = PriceRate.objects.filter(
+            price__model=OuterRef("pk"), price__effective_at__lte=timezone.now(),
+            context_tokens_min=0, weekdays=0,
+        ).order_by("-price__effective_at")  # fmt: skip
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(
+            now_input=Subquery(rates.values("input_nanos")[:1]),
+            now_output=Subquery(rates.values("output_nanos")[:1]),
+            channels_on=Count("channels", filter=Q(channels__is_enabled=True)),
+        )  # fmt: skip
+        return rows
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Valid and not confirmed yet: what it would change, with one button to go on."""
-        if request.method == "POST" and "_confirmed" not in request.POST:
-            if not self.has_add_permission(request):
-                raise PermissionDenied
-            checked = self._checked(request)
-            if checked is not None:
-                return self._preview(request, *checked)
-        return super().add_view(request, form_url, extra_context)
+        row = self.get_object(request, object_id)
+        facts = {"missing": list(not_ready(row)) if row else []}
+        return super().change_view(request, object_id, form_url, facts | (extra_context or {}))
 
-    def _checked(self, request: HttpRequest) -> tuple[Price, list[dict[str, Any]]] | None:
-        form = self.get_form(request, None, change=False)(request.POST)
-        is_valid = form.is_valid()
-        formsets, _ = self._create_formsets(  # type: ignore[attr-defined]
-            request, form.instance, change=False
-        )
-        if not (all_valid(formsets) and is_valid):
-            return None
-        rates = [one.cleaned_data for one in formsets[0].forms if one.has_changed()]
-        return form.instance, rates
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> Any:
+        return self.back(request, obj, _("Saved. Add its price and its channel next."))
 
-    def _preview(
-        self, request: HttpRequest, price: Price, rates: list[dict[str, Any]]
-    ) -> HttpResponse:
-        from billing import price_changes
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # requests and prices name it; it is disabled instead
 
-        preview = price_changes.preview(price.model, price.effective_at, rates)
-        sent = [
-            (name, value)
-            for name in request.POST
-            if name != "csrfmiddlewaretoken"
-            for value in request.POST.getlist(name)
-        ]
-        title = f"New price of {price.model} from {price.effective_at:%Y-%m-%d %H:%M} UTC"
-        facts = {"preview": preview, "sent": sent}
-        return self.page(request, "admin/desk/price_preview.html", title, None, facts)
+    @admin.display(description=gettext_lazy("input / output, per million"))
+    def price(self, model: Any) -> str:
+        if model.now_input is None:
+            return _("no price")
+        return f"{money_exact(model.now_input)} / {money_exact(model.now_output)}"
 
-
-@admin.register(PriceRate)
-class PriceRateAdmin(AppendOnlyAdmin):
-    list_display = ("price", "context_tokens_min", "weekdays", "start_minute", "end_minute",
-                    "input_nanos", "cached_input_nanos", "output_nanos")  # fmt: skip
-    list_select_related = ("price__model",)
-    search_fields = ("price__model__name",)
-    raw_id_fields = ("price",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # together with its price
+    @admin.display(description=gettext_lazy("channels"), ordering="channels_on")
+    def channels(self, model: Any) -> str:
+        return str(model.channels_on or _("none"))
 
 
 class ChannelForm(forms.ModelForm):
@@ -176,8 +151,9 @@ class ChannelForm(forms.ModelForm):
     credential = forms.CharField(
         required=False,
         strip=True,
+        label=gettext_lazy("Credential"),
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted and never shown. Empty keeps what is stored.",
+        help_text=gettext_lazy("Stored encrypted and never shown. Empty keeps what is stored."),
     )
 
     class Meta:
@@ -197,9 +173,27 @@ class ChannelForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial.pop("credential", None)
+        if "upstream_model" in self.fields:
+            self.fields["upstream_model"].required = False
 
     def clean_credential(self) -> str:
         return self.cleaned_data["credential"] or (self.instance.credential or "")
+
+    def clean_base_url(self) -> str:
+        url: str = self.cleaned_data["base_url"].rstrip("/")
+        parts = urlsplit(url)
+        if url.endswith("/chat/completions"):
+            raise ValidationError(_("Leave /chat/completions out: it is added."))
+        if parts.username or parts.query or parts.fragment:
+            raise ValidationError(_("An address alone: no name, password or query in it."))
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        """An upstream usually calls the model as we do."""
+        facts: dict[str, Any] = super().clean() or {}
+        if not facts.get("upstream_model") and facts.get("model"):
+            facts["upstream_model"] = facts["model"].name
+        return facts
 
 
 class ChannelList(ChangeList):
@@ -223,6 +217,10 @@ def health() -> dict[int, list[tuple[int, int]]]:
 
 @admin.register(Channel)
 class ChannelAdmin(CatalogAdmin):
+    lead = gettext_lazy(
+        "One upstream credential and address that serves one model. The lowest priority is tried"
+        " first; the next one takes over when it fails."
+    )
     change_form_template = "admin/desk/channel.html"
     form = ChannelForm
     list_display = ("model", "provider", "name", "health", "priority", "weight", "is_enabled",
@@ -232,38 +230,49 @@ class ChannelAdmin(CatalogAdmin):
     list_filter = ("provider", "is_enabled")
     raw_id_fields = ("provider", "model")
     search_fields = ("name", "base_url", "upstream_model", "model__name")
+    search_help_text = gettext_lazy("Part of a name or address")
     readonly_fields = ("is_local_stand_in", "health")
     actions = ("enable", "disable")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ChannelList
 
-    @admin.display(boolean=True, description="credential")
+    @admin.display(boolean=True, description=gettext_lazy("credential"))
     def has_credential(self, channel: Channel) -> bool:
         return bool(channel.credential)
 
-    @admin.display(description="health")
+    @admin.display(description=gettext_lazy("health"))
     def health(self, channel: Channel) -> str:
         seen = channel.seen if hasattr(channel, "seen") else health().get(channel.pk, [])
-        attempts = sum(one for one, _ in seen)
+        attempts = sum(tried for tried, _failures in seen)
         if not attempts:
-            return "not tried lately" if seen else "not in use"
+            return _("not tried lately") if seen else _("not in use")
         failing = sum(bool(failures) for tried, failures in seen if tried)
         if not failing:
-            return f"well ({attempts:,} attempts)"
-        return f"failing in {failing} of {len(seen)} gateways ({attempts:,} attempts)"
+            return _("well (%s attempts)") % f"{attempts:,}"
+        return _("failing in %(some)s of %(all)s gateways (%(attempts)s attempts)") % {
+            "some": failing, "all": len(seen), "attempts": f"{attempts:,}",
+        }  # fmt: skip
 
-    @admin.action(description="Enable the selected channels", permissions=["change"])
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> Any:
+        return self.back(request, obj, _("Saved. Send a test request to see whether it answers."))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # requests name it; it is disabled instead
+
+    @admin.action(description=gettext_lazy("Enable the selected channels"),
+                  permissions=["change"])  # fmt: skip
     def enable(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
-        self._switch(request, queryset, is_enabled=True)
+        self._tell(request, self._switch(request, queryset, is_enabled=True))
 
-    @admin.action(description="Disable the selected channels", permissions=["change"])
+    @admin.action(description=gettext_lazy("Disable the selected channels"),
+                  permissions=["change"])  # fmt: skip
     def disable(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
-        self._switch(request, queryset, is_enabled=False)
+        self._tell(request, self._switch(request, queryset, is_enabled=False))
 
     def _switch(
         self, request: HttpRequest, queryset: QuerySet[Channel], *, is_enabled: bool
-    ) -> None:
+    ) -> int:
         changed = 0
         for channel in queryset.exclude(is_enabled=is_enabled):
             with transaction.atomic():
@@ -274,10 +283,32 @@ class ChannelAdmin(CatalogAdmin):
                 }
                 self.record(request, "changed", channel)
             changed += 1
-        self.message_user(request, f"{changed} channels changed.")
+        return changed
+
+    def _tell(self, request: HttpRequest, changed: int) -> None:
+        said = ngettext("%d channel changed.", "%d channels changed.", changed)
+        self.message_user(request, said % changed)
 
     def get_urls(self) -> list[Any]:
-        return [self.object_page("try", self.try_view), *super().get_urls()]
+        pages = (("try", self.try_view), ("switch", self.switch_view))
+        return [*(self.object_page(name, view) for name, view in pages), *super().get_urls()]
+
+    def switch_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """On or off at once; gateways learn of it when this commits."""
+        channel = self.find(request, object_id)
+        if request.method != "POST":
+            return HttpResponse(status=405)
+        is_on = request.POST.get("to") == "on"
+        self._switch(request, Channel.objects.filter(pk=channel.pk), is_enabled=is_on)
+        if is_on:
+            return self.back(request, channel, _("Enabled: it is tried from now on."))
+        left = Channel.objects.filter(model=channel.model_id, is_enabled=True).count()
+        if not left:
+            said = _("Disabled. Nothing serves %s any more: its requests are refused.")
+            return self.back(request, channel, said % channel.model, is_good=False)
+        said = ngettext("Disabled. %d other channel serves the model.",
+                        "Disabled. %d other channels serve the model.", left)  # fmt: skip
+        return self.back(request, channel, said % left)
 
     def try_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """One small request through the channel, as the gateway sends them; costs a few tokens."""
@@ -285,7 +316,7 @@ class ChannelAdmin(CatalogAdmin):
         if request.method != "POST":
             return HttpResponse(status=405)
         if is_ratelimited(request, group="channel-try", key="user", rate="10/m", increment=True):
-            return self.back(request, channel, "Ten a minute are enough.", is_good=False)
+            return self.back(request, channel, _("Ten a minute are enough."), is_good=False)
         from providers import trials
 
         trial = trials.run(channel)

@@ -2,47 +2,33 @@
 
 import uuid
 from datetime import UTC, datetime, time
-from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Organization, User
-from billing import adjustments, money
+from billing import adjustments
 from billing.models import AdjustmentRequest, Plan
+from billing.operator_fields import UsdField
 from billing.payments import amounts, codes
-
-
-class UsdField(forms.CharField):
-    """A positive amount of USD; its value is nanos."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            max_length=22,
-            widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
-            **options,
-        )
-
-    def clean(self, value: Any) -> Any:
-        try:
-            nanos = money.parse_usd(super().clean(value).strip())
-        except money.NotMoney as error:
-            raise ValidationError(str(error)) from None
-        if not nanos:
-            raise ValidationError("The amount is above zero.")
-        return nanos
 
 
 class AdjustmentForm(forms.Form):
     direction = forms.ChoiceField(
-        choices=[("credit", "Credit: into the balance"), ("debit", "Debit: out of the balance")],
+        label=gettext_lazy("Direction"),
+        choices=[("credit", gettext_lazy("Credit: into the balance")),
+                 ("debit", gettext_lazy("Debit: out of the balance"))],
         widget=forms.RadioSelect,
         initial="credit",
-    )
-    amount = UsdField(label="Amount, USD")
+    )  # fmt: skip
+    amount = UsdField(label=gettext_lazy("Amount, USD"))
     reason = forms.CharField(
-        max_length=300, help_text="The customer reads it in their history.",
+        label=gettext_lazy("Reason"),
+        max_length=300, help_text=gettext_lazy("The customer reads it in their history."),
         widget=forms.TextInput(attrs={"size": 60}),
     )  # fmt: skip
     form_id = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
@@ -59,18 +45,28 @@ class AdjustmentForm(forms.Form):
 
 class PlanForm(forms.Form):
     plan = forms.ModelChoiceField(
-        Plan.objects.all(), empty_label=None, help_text="At once, and without a fee."
-    )
+        Plan.objects.none(), empty_label=None, label=gettext_lazy("Plan"),
+        help_text=gettext_lazy("At once, and without a fee."),
+    )  # fmt: skip
+
+    def offer(self, plans: "QuerySet[Plan]") -> None:
+        self.fields["plan"].queryset = plans  # type: ignore[attr-defined]
 
 
 class CodesForm(forms.Form):
     """A batch of redeem codes."""
 
-    amount = UsdField(label="What each is worth, USD")
-    count = forms.IntegerField(min_value=1, max_value=codes.COUNT_MAX)
-    batch = forms.CharField(max_length=60, help_text="What they are for, such as launch-2026.")
+    amount = UsdField(label=gettext_lazy("What each is worth, USD"))
+    count = forms.IntegerField(
+        min_value=1, max_value=codes.COUNT_MAX, label=gettext_lazy("How many")
+    )
+    batch = forms.CharField(
+        max_length=60, label=gettext_lazy("Batch"),
+        help_text=gettext_lazy("What they are for, such as launch-2026."),
+    )  # fmt: skip
     expires = forms.DateField(
-        required=False, help_text="The last day (UTC); empty: they do not expire.",
+        required=False, label=gettext_lazy("Last day"),
+        help_text=gettext_lazy("UTC; empty: they do not expire."),
         widget=forms.DateInput(attrs={"type": "date"}),
     )  # fmt: skip
 
@@ -80,29 +76,44 @@ class CodesForm(forms.Form):
             return None
         end = datetime.combine(day, time(23, 59, 59), UTC)
         if end < timezone.now():
-            raise ValidationError("That day is over.")
+            raise ValidationError(_("That day is over."))
         return end
 
 
-class RefundForm(forms.Form):
-    amount = UsdField(label="Amount, USD")
-    beyond_balance = forms.BooleanField(
-        required=False, label="Also what the balance no longer has: the platform's loss"
-    )
+class _CentsForm(forms.Form):
+    amount = UsdField(label=gettext_lazy("Amount, USD"))
 
     def clean_amount(self) -> int:
         """Cents."""
         try:
             return amounts.minor(self.cleaned_data["amount"])
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+        except ValueError:
+            raise ValidationError(_("Whole cents only.")) from None
 
 
-class ConfirmForm(forms.Form):
+class RefundForm(_CentsForm):
+    beyond_balance = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Also what the balance no longer has: the platform’s loss"),
+    )
+
+
+class ConfirmForm(_CentsForm):
     """Money of a bank transfer has arrived."""
 
-    amount = UsdField(label="What arrived, USD")
+    amount = UsdField(label=gettext_lazy("What arrived, USD"))
     statement = forms.CharField(
-        max_length=100, help_text="The bank's own name for the entry; each counts once."
-    )
-    clean_amount = RefundForm.clean_amount
+        label=gettext_lazy("Entry of the statement"), max_length=100,
+        help_text=gettext_lazy("The bank’s own name for the entry; each counts once."),
+    )  # fmt: skip
+
+
+class CreditNoteForm(_CentsForm):
+    """Part of an invoice is given back."""
+
+    amount = UsdField(label=gettext_lazy("Amount with tax, USD"))
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"), max_length=200,
+        help_text=gettext_lazy("The customer reads it on the credit note."),
+        widget=forms.TextInput(attrs={"size": 60}),
+    )  # fmt: skip

@@ -137,7 +137,7 @@ def _too_little(tab: Any, facts: dict[str, Any]) -> None:
 
 def _price(tab: Any, _facts: dict[str, Any]) -> None:
     for name in ("input", "cached_input", "output", "reasoning_output"):
-        tab.fill(f"[name=rates-0-{name}_nanos]", "400000000")
+        tab.fill(f"[name=rates-0-{name}_nanos]", "0.40")
     tab.click("[name=_save]")
     tab.wait_for_selector("[name=_confirmed]")
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from billing.models import Plan, UsageDay
+from billing.money import format_usd
 from billing.periods import today
 from gateway.models import Heartbeat
 from providers import seed
@@ -132,9 +133,9 @@ def test_a_new_credential_is_recorded_as_changed_and_not_shown(olga, channel):
 
 
 def form(model, at, **rate) -> dict:
-    rates = {"context_tokens_min": 0, "weekdays": 0, "start_minute": 0, "end_minute": 1440,
-             "input_nanos": USD, "cached_input_nanos": 0, "cache_write_nanos": 0,
-             "output_nanos": 2 * USD, "reasoning_output_nanos": 2 * USD} | rate  # fmt: skip
+    rates = {"context_tokens_min": 0, "start_minute": "00:00", "end_minute": "24:00",
+             "input_nanos": "1", "cached_input_nanos": "0", "cache_write_nanos": "",
+             "output_nanos": "2.00", "reasoning_output_nanos": ""} | rate  # fmt: skip
     return {
         "model": model.pk, "effective_at_0": f"{at:%Y-%m-%d}", "effective_at_1": f"{at:%H:%M:%S}",
         "note": "Dearer", "rates-TOTAL_FORMS": 1, "rates-INITIAL_FORMS": 0,
@@ -167,7 +168,10 @@ def test_a_new_price_shows_whom_it_touches_and_is_made_when_confirmed(olga, mode
     assert not Price.objects.filter(note="Dearer").exists()
     client.post(ADD, dict(answer.context["sent"]) | {"_confirmed": "Make this the price"})
     made = Price.objects.get(note="Dearer")
-    assert made.rates.get().input_nanos == USD
+    rate = made.rates.get()
+    assert (rate.input_nanos, rate.cached_input_nanos, rate.cache_write_nanos) == (USD, 0, USD)
+    assert (rate.output_nanos, rate.reasoning_output_nanos) == (2 * USD, 2 * USD)
+    assert (rate.weekdays, rate.start_minute, rate.end_minute) == (0, 0, 1440)
     entry = AuditEntry.objects.latest("id")
     assert (entry.action, entry.details["id"]) == ("catalog.added", str(made.pk))
     text = client.get("/admin/providers/price/", {"q": "Dearer"}).content.decode()
@@ -178,8 +182,21 @@ def test_a_new_price_shows_whom_it_touches_and_is_made_when_confirmed(olga, mode
     ("at", "rate", "words"),
     [
         (timedelta(days=-2), {}, "what was charged stays charged"),
-        (timedelta(days=1), {"weekdays": 3}, "One rate must hold always"),
-        (timedelta(days=1), {"input_nanos": -1}, "greater than or equal to 0"),
+        (timedelta(days=1), {"weekdays": ["1", "2"]}, "One rate must hold always"),
+        (timedelta(days=1), {"input_nanos": "-1"}, "Write an amount like"),
+        (timedelta(days=1), {"output_nanos": "0"}, "costs nothing for input or output"),
+        (timedelta(days=1), {"output_nanos": ""}, "This field is required"),
+        (timedelta(days=1), {"start_minute": "09:00"}, "Hours of the day hold on weekdays"),
+        (
+            timedelta(days=1),
+            {"weekdays": ["1"], "start_minute": "9", "end_minute": "08:00"},
+            "Write a time like",
+        ),
+        (
+            timedelta(days=1),
+            {"weekdays": ["1"], "start_minute": "09:00", "end_minute": "08:00"},
+            "The hours end after they begin",
+        ),
     ],
 )
 def test_a_price_that_cannot_be_is_not_previewed(olga, model, at, rate, words):
@@ -199,15 +216,20 @@ def test_a_plans_and_an_organizations_markup_keep_their_history(olga, db):
     client = signed_in(olga)
     subscription = cast.organization.subscription
     url = reverse("admin:billing_subscription_change", args=[subscription.pk])
-    client.post(url, {"markup_ppm": "1200000", "spend_cap_month_nanos": ""})
+    client.post(url, {"markup_ppm": "1.2"})
     entry = AuditEntry.objects.latest("id")
     assert (entry.action, entry.organization) == ("terms.changed", cast.organization)
     assert entry.details["changes"] == {"markup_ppm": [None, 1_200_000]}
     plan = Plan.objects.get(slug="pro")
     url = reverse("admin:billing_plan_change", args=[plan.pk])
-    names = ("slug", "name", "fee_nanos_per_month", "included_credit_nanos", "requests_per_minute",
-             "tokens_per_minute", "body_bytes_max", "trial_days", "position")  # fmt: skip
-    fields = {name: getattr(plan, name) for name in names}
-    client.post(url, fields | {"markup_ppm": 900_000, "is_public": "on"})
+    names = ("slug", "name", "requests_per_minute", "tokens_per_minute", "body_bytes_max",
+             "trial_days", "position")  # fmt: skip
+    fields = {name: getattr(plan, name) for name in names} | {
+        name: format_usd(getattr(plan, name))
+        for name in ("fee_nanos_per_month", "included_credit_nanos")
+    }
+    client.post(url, fields | {"markup_ppm": "0.9", "is_public": "on"})
+    entry = AuditEntry.objects.latest("id")
+    assert entry.details["changes"] == {"markup_ppm": [1_000_000, 900_000]}
     history = client.get(reverse("admin:billing_plan_history", args=[plan.pk])).content.decode()
     assert "markup_ppm" in history and "900000" in history
