@@ -46,6 +46,12 @@ class OperatorSite(AdminSite):
             *super().get_urls(),
         ]
 
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Where everybody changes theirs: asked for again, limited, and in the audit log."""
+        return redirect("account_change_password")
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         from gateway import rail
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import Group
+from django.db import models
 from django.test import Client
 from django.utils import timezone
 
@@ -71,7 +72,33 @@ def gather() -> Desk:
         expires_at=timezone.now() + timedelta(days=1),
     )  # fmt: skip
     OutgoingMail.objects.create(recipient="a@example.com", subject="s", text="t", html="h")
+    _one_of_each()
     return desk
+
+
+def _one_of_each() -> None:
+    """A row in every table that has none yet, of whatever its columns take."""
+    plain: dict[str, Any] = {
+        "BigIntegerField": 1, "IntegerField": 1, "PositiveIntegerField": 1,
+        "PositiveSmallIntegerField": 1, "SmallIntegerField": 1, "BooleanField": False,
+        "CharField": "x", "JSONField": {}, "DateField": timezone.now().date(),
+        "DateTimeField": timezone.now(),
+    }  # fmt: skip
+    for app in ("accounts", "billing"):
+        for model in apps.get_app_config(app).get_models():
+            if model._default_manager.exists():
+                continue
+            facts = {}
+            for one in model._meta.concrete_fields:
+                if isinstance(one, models.AutoField):
+                    continue
+                if one.get_internal_type() == "UUIDField":
+                    facts[one.attname] = uuid.uuid4()
+                elif isinstance(one, models.ForeignKey):
+                    facts[one.name] = one.related_model._default_manager.order_by("pk").first()
+                elif not one.null and (not one.has_default() or one.primary_key):
+                    facts[one.attname] = plain.get(one.get_internal_type(), 1)
+            model._default_manager.create(**facts)
 
 
 def _money(desk: Desk, superuser: User) -> None:
