@@ -216,6 +216,7 @@ class ApiKey(models.Model):
         indexes: ClassVar = [
             # What an operator is told of a key by the person who holds it.
             models.Index(fields=["last_four"], name="key_last_four"),
+            models.Index(fields=["prefix"], name="key_prefix"),
             models.Index(fields=["organization", "-id"], name="key_by_organization"),
         ]
         constraints: ClassVar = [
@@ -317,6 +318,9 @@ class AuditEntry(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(name="audit_by_action", fields=["organization", "action", "-sequence"]),
+            # Of all organizations, for operators.
+            models.Index(name="audit_all_by_action", fields=["action", "-id"]),
+            models.Index(name="audit_all_by_actor", fields=["actor_email", "-id"]),
             models.Index(
                 name="audit_by_actor", fields=["organization", "actor_email", "-sequence"]
             ),

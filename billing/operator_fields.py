@@ -23,7 +23,8 @@ class _TypedField(forms.CharField):
 
     def __init__(self, **options: Any) -> None:
         attributes = {"inputmode": "decimal", "autocomplete": "off", "size": "14"}
-        options = {"max_length": 22, "widget": forms.TextInput(attrs=attributes)} | options
+        options.setdefault("max_length", 22)
+        options.setdefault("widget", forms.TextInput(attrs=attributes))
         super().__init__(**options)
 
     def read(self, text: str) -> int:

@@ -48,7 +48,7 @@ class OperatorSite(AdminSite):
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> Any:
         """Where everybody changes theirs: asked for again, limited, and in the audit log."""
         return redirect("account_change_password")
 

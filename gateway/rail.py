@@ -77,8 +77,11 @@ GROUPS = (
     Group(_("Traffic"), (
         Entry("billing.usagerecord", _("Requests")),
         Entry("billing.usageday"),
+        Entry("accounts.webhookdelivery", _("Webhooks")),
+        Entry("accounts.outgoingmail"),
     )),
     Group(_("Money"), (
+        Entry("admin:billing_costday_margin", _("Revenue and margin"), "billing.view_costday"),
         Entry("billing.paymentorder"),
         Entry("billing.paymentevent"),
         Entry("billing.dispute"),
@@ -96,6 +99,7 @@ GROUPS = (
     Group(_("Catalog"), (
         Entry("providers.model"),
         Entry("providers.price"),
+        Entry("providers.upstreamprice"),
         Entry("providers.channel"),
         Entry("providers.provider"),
         Entry("admin:catalog_file", _("Import and export"), "providers.view_model"),
@@ -105,7 +109,6 @@ GROUPS = (
         Entry("billing.transfer"),
         Entry("billing.account"),
         Entry("billing.archive"),
-        Entry("accounts.outgoingmail"),
         Entry("auth.group", _("Operators’ roles")),
         Entry("admin:tables", _("Tables")),
     )),
@@ -128,6 +131,7 @@ def read(user: User | AnonymousUser, path: str) -> list[tuple[str, list[Link]]]:
 
 
 def _is_at(url: str, path: str) -> bool:
+    """On the page, or on one of the list's rows."""
     return path == url or (url != reverse("admin:index") and path.startswith(url))
 
 

@@ -108,6 +108,9 @@ def _parked(now: Operations | None) -> Iterator[Trouble]:
                                           else one.event_id for one in names),
                       _("Resolve"), _list("billing_paymentevent", "state__exact=parked"),
                       is_urgent=True)  # fmt: skip
+
+
+def _parked_orders(now: Operations | None) -> Iterator[Trouble]:
     orders = PaymentOrder.objects.filter(state=OrderState.PARKED)
     if count := orders.count():
         names = orders.select_related("organization").order_by("id")[:NAMES_MAX]
@@ -180,6 +183,7 @@ _LOOKS: tuple[tuple[str, Callable[[Operations | None], Any]], ...] = (
     ("providers.view_channel", _channels),
     ("providers.view_model", _catalog),
     ("billing.view_paymentevent", _parked),
+    ("billing.view_paymentorder", _parked_orders),
     ("billing.view_dispute", _disputes),
     ("billing.view_adjustmentrequest", _adjustments),
     ("accounts.view_outgoingmail", _mails),

@@ -10,13 +10,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.desk import RecordedAdmin
 from accounts.lists import LargeTablePaginator
 from billing import csv_files, margin_charts, margins, periods
 from billing.models import CostDay, OrganizationDay, UpstreamHour
 from billing.operators import ReadOnlyAdmin
-from gateway.admin.catalog import AppendOnlyAdmin, PriceRateInline
+from gateway.admin.prices import AppendOnlyAdmin, PriceRateInline
 from providers.models import Channel, Model, Provider, UpstreamPrice, UpstreamRate
 
 
@@ -24,11 +25,18 @@ class UpstreamPriceForm(forms.ModelForm):
     """A version from a moment to come: what was rated stays rated. A first version may begin
     earlier, for what has no cost yet."""
 
-    provider = forms.ChoiceField()
-    model = forms.ChoiceField(help_text="As customers know it, not as the provider calls it.")
+    provider = forms.ChoiceField(label=gettext_lazy("Provider"))
+    model = forms.ChoiceField(
+        label=gettext_lazy("Model"),
+        help_text=gettext_lazy("As customers know it, not as the provider calls it."),
+    )
     channel_id = forms.TypedChoiceField(
-        label="Channel", coerce=int, empty_value=None, required=False,
-        help_text="For this channel alone; it comes before the provider's.",
+        label=gettext_lazy("Channel"), coerce=int, empty_value=None, required=False,
+        help_text=gettext_lazy("For this channel alone; it comes before the provider’s."),
+    )  # fmt: skip
+    is_free = forms.BooleanField(
+        required=False, label=gettext_lazy("Free of charge"),
+        help_text=gettext_lazy("Without this, a rate of 0 for input or output is refused."),
     )  # fmt: skip
 
     class Meta:
@@ -42,7 +50,7 @@ class UpstreamPriceForm(forms.ModelForm):
         fields["provider"].choices = list(providers)
         fields["model"].choices = [(name, name) for name in _model_names()]
         channels = Channel.objects.select_related("model", "provider")
-        fields["channel_id"].choices = [("", "every channel of the provider")] + [
+        fields["channel_id"].choices = [("", _("every channel of the provider"))] + [
             (channel.pk, str(channel)) for channel in channels
         ]
 
@@ -57,7 +65,7 @@ class UpstreamPriceForm(forms.ModelForm):
                 pk=channel_id, provider__slug=facts["provider"], model__name=facts["model"]
             ).exists()
         ):
-            self.add_error("channel_id", "It is another provider's, or serves another model.")
+            self.add_error("channel_id", _("It is another provider’s, or serves another model."))
         known = UpstreamPrice.objects.filter(
             provider=facts["provider"], model=facts["model"], channel_id=channel_id
         )
@@ -65,7 +73,7 @@ class UpstreamPriceForm(forms.ModelForm):
         is_first = channel_id is None and not known.exists()
         if at is not None and at <= timezone.now() and not is_first:
             self.add_error("effective_at", ValidationError(
-                "It begins later than now: what has been rated stays rated."))  # fmt: skip
+                _("It begins later than now: what has been rated stays rated.")))  # fmt: skip
         return facts
 
 
@@ -83,7 +91,7 @@ class UpstreamPriceAdmin(AppendOnlyAdmin):
     list_display = ("model", "provider", "channel_id", "effective_at", "note", "created_at")
     list_filter = ("provider",)
     search_fields = ("model", "provider", "note")
-    fields = ("provider", "model", "channel_id", "effective_at", "note")
+    fields = ("provider", "model", "channel_id", "effective_at", "is_free", "note")
     inlines = (UpstreamRateInline,)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -95,7 +103,7 @@ class UpstreamPriceAdmin(AppendOnlyAdmin):
         if obj.effective_at <= timezone.now():
             self.message_user(
                 request,
-                "Usage from before now has no cost until rebuild_rollups --costs is run.",
+                _("Usage from before now has no cost until rebuild_rollups --costs is run."),
                 level="warning",
             )
         return super().log_addition(request, obj, message)
@@ -188,4 +196,4 @@ class UpstreamHourAdmin(CostListAdmin):
 class OrganizationDayAdmin(CostListAdmin):
     list_display = ("day", "organization_id", "requests", "errors", "charge_nanos", "cost_nanos")
     search_fields = exact_search_fields = ("organization_id",)
-    search_help_text = "An organization's number."
+    search_help_text = gettext_lazy("An organization’s number")

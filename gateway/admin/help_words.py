@@ -1,9 +1,10 @@
 """What a form of the operator says under a field, by its table and column."""
 
-from django.utils.functional import Promise
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 
-HELP: dict[str, str | Promise] = {
+HELP: dict[str, Any] = {
     "accounts.organization.name": _("What people see. Keys and ids stay as they are."),
     "accounts.organization.slug": _("What operators and commands call it; lower-case letters."),
     "accounts.apikey.allowed_models": _("Names with commas between; empty: all."),

@@ -17,7 +17,7 @@ from billing.payments import amounts, events, gateways, orders
 from billing.payments.gateway import Declined, Unavailable
 from billing.templatetags.figures import money
 from gateway.admin.forms import ConfirmForm, RefundForm
-from gateway.admin.owned import OwnedAdmin
+from gateway.admin.owned import OwnedAdmin, ProviderFilter
 
 
 class DecidedAdmin(ReadOnlyAdmin, RecordedAdmin):
@@ -55,7 +55,7 @@ class PaymentOrderAdmin(OwnedAdmin, DecidedAdmin):
                     "refunded_minor", "loss_nanos", "is_automatic", "created_at",
                     "paid_at")  # fmt: skip
     list_select_related = ("organization",)
-    list_filter = ("state", "provider", "is_automatic")
+    list_filter = ("state", ProviderFilter, "is_automatic")
     raw_id_fields = ("organization", "created_by")
     found_by = ("reference", "provider_id")
     search_help_text = gettext_lazy("A payment’s number, its provider’s id, or an organization")
@@ -146,7 +146,7 @@ class PaymentEventAdmin(OwnedAdmin, DecidedAdmin):
     list_display = ("event_id", "provider", "kind", "state", "order", "note", "attempts",
                     "received_at")  # fmt: skip
     list_select_related = ("order",)
-    list_filter = ("state", "kind", "provider")
+    list_filter = ("state", ProviderFilter)
     raw_id_fields = ("order",)
     found_by = ("event_id", "order__reference")
     search_help_text = gettext_lazy("A provider’s id, a payment’s number, or an organization")

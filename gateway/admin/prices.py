@@ -22,7 +22,7 @@ from gateway.admin.catalog import CatalogAdmin
 from gateway.admin.exports import ExportedAdmin
 from gateway.admin.field_words import FIELDS
 from gateway.admin.helped import Helped
-from providers.models import Price, PriceRate
+from providers.models import Price, PriceRate, TokenRates
 
 # A form may lie open for so long before it is confirmed.
 _BACKDATED_MAX = timedelta(hours=1)
@@ -103,7 +103,7 @@ class RateFormSet(forms.BaseInlineFormSet):
 
 
 class PriceRateInline(Helped, FigureFields, admin.TabularInline):
-    model = PriceRate
+    model: type[TokenRates] = PriceRate
     form = RateForm
     formset = RateFormSet
     extra = 1

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -146,14 +147,14 @@ class UsageRecordAdmin(ReadOnlyAdmin):
         return super().get_search_results(request, rows, word)[0]
 
 
-class RequestList(admin.views.main.ChangeList):
+class RequestList(ChangeList):
     """A page of requests, and in one query whose they are."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
-        names = Organization.objects.in_bulk({row.organization_id for row in self.result_list})
-        for row in self.result_list:
+        rows = self.result_list = list(self.result_list)
+        names = Organization.objects.in_bulk({row.organization_id for row in rows})
+        for row in rows:
             row.owner_name = names.get(row.organization_id, row.organization_id)
 
 

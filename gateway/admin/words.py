@@ -4,14 +4,15 @@ Set here and not in the models: nobody else reads them, and they cost no migrati
 columns are in `gateway.admin.field_words`.
 """
 
+from typing import Any
+
 from django.apps import apps
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from gateway.admin.field_words import FIELDS
 
 APPS = ("accounts", "providers", "billing", "gateway")
-_Words = str | Promise
+_Words = Any
 MODELS: dict[str, tuple[_Words, _Words]] = {
     "accounts.apikey": (_("API key"), _("API keys")),
     "accounts.auditentry": (_("audit entry"), _("audit entries")),
@@ -23,6 +24,10 @@ MODELS: dict[str, tuple[_Words, _Words]] = {
     "accounts.project": (_("project"), _("projects")),
     "accounts.seendevice": (_("known device"), _("known devices")),
     "accounts.user": (_("person"), _("people")),
+    "accounts.webhookattempt": (_("webhook attempt"), _("webhook attempts")),
+    "accounts.webhookdelivery": (_("webhook delivery"), _("webhook deliveries")),
+    "accounts.webhookendpoint": (_("webhook endpoint"), _("webhook endpoints")),
+    "accounts.webhookevent": (_("webhook event"), _("webhook events")),
     "billing.account": (_("ledger account"), _("ledger accounts")),
     "billing.accountdelta": (_("booking to fold"), _("bookings to fold")),
     "billing.adjustmentrequest": (_("adjustment"), _("adjustments")),
@@ -31,6 +36,7 @@ MODELS: dict[str, tuple[_Words, _Words]] = {
     "billing.archivedusage": (_("archived usage"), _("archived usage")),
     "billing.autotopup": (_("automatic top-up"), _("automatic top-ups")),
     "billing.billingdetails": (_("billing details"), _("billing details")),
+    "billing.costday": (_("cost of a day"), _("costs by day")),
     "billing.creditnote": (_("credit note"), _("credit notes")),
     "billing.dispute": (_("dispute"), _("disputes")),
     "billing.idempotencykey": (_("idempotency key"), _("idempotency keys")),
@@ -40,6 +46,7 @@ MODELS: dict[str, tuple[_Words, _Words]] = {
     "billing.keybudget": (_("spend of a capped key"), _("spend of capped keys")),
     "billing.latencyday": (_("latency of a day"), _("latency by day")),
     "billing.modelhour": (_("hour of a model"), _("hours of models")),
+    "billing.organizationday": (_("day of an organization"), _("days of organizations")),
     "billing.paymentcustomer": (_("customer of a provider"), _("customers of providers")),
     "billing.paymentevent": (_("payment message"), _("payment messages")),
     "billing.paymentorder": (_("payment"), _("payments")),
@@ -54,6 +61,7 @@ MODELS: dict[str, tuple[_Words, _Words]] = {
     "billing.sweep": (_("sweep of holds"), _("sweeps of holds")),
     "billing.taxrule": (_("tax rule"), _("tax rules")),
     "billing.transfer": (_("transfer"), _("transfers")),
+    "billing.upstreamhour": (_("hour of an upstream"), _("hours of upstreams")),
     "billing.usageday": (_("usage of a day"), _("usage by day")),
     "billing.usagehour": (_("usage of an hour"), _("usage by hour")),
     "billing.usagerecord": (_("request"), _("requests")),
@@ -66,6 +74,8 @@ MODELS: dict[str, tuple[_Words, _Words]] = {
     "providers.price": (_("price"), _("prices")),
     "providers.pricerate": (_("rate"), _("rates")),
     "providers.provider": (_("provider"), _("providers")),
+    "providers.upstreamprice": (_("upstream price"), _("upstream prices")),
+    "providers.upstreamrate": (_("upstream rate"), _("upstream rates")),
 }
 
 

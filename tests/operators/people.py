@@ -81,14 +81,15 @@ def _one_of_each() -> None:
     plain: dict[str, Any] = {
         "BigIntegerField": 1, "IntegerField": 1, "PositiveIntegerField": 1,
         "PositiveSmallIntegerField": 1, "SmallIntegerField": 1, "BooleanField": False,
-        "CharField": "x", "JSONField": {}, "DateField": timezone.now().date(),
+        "CharField": "x", "TextField": "x", "JSONField": {}, "ArrayField": [],
+        "DateField": timezone.now().date(),
         "DateTimeField": timezone.now(),
     }  # fmt: skip
     for app in ("accounts", "billing"):
         for model in apps.get_app_config(app).get_models():
             if model._default_manager.exists():
                 continue
-            facts = {}
+            facts: dict[str, Any] = {}
             for one in model._meta.concrete_fields:
                 if isinstance(one, models.AutoField):
                     continue

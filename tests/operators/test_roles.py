@@ -73,6 +73,7 @@ providers_channel_try             405 403 403 405 403 403 in  in  | 302 403 403 
 providers_channel_switch          405 403 403 405 403 403 in  in  | 302 403 403 302 403 403 in  in
 providers_price_cancel            200 403 403 200 403 403 in  in  | 302 403 403 302 403 403 in  in
 providers_price_add               200 403 403 200 403 403 in  in
+providers_upstreamprice_add       200 403 403 200 403 403 in  in
 providers_model_add               200 403 403 200 403 403 in  in
 providers_model_change            200 200 200 200 200 403 in  in  | 200 403 403 200 403 403 in  in
 providers_channel_add             200 403 403 200 403 403 in  in
@@ -88,6 +89,8 @@ billing_idempotencykey_add        403 403 403 403 403 403 in  in
 billing_idempotencykey_delete     403 403 403 403 403 403 in  in
 billing_idempotencykey_change     200 403 403 403 403 403 in  in  | 403 403 403 403 403 403 in  in
 billing_idempotencykey_*          200 403 403 403 403 403 in  in
+billing_costday_margin            200 200 200 200 200 403 in  in
+billing_costday_csv               200 200 200 200 200 403 in  in
 *_export                          200 200 200 200 200 403 in  in
 *_changelist                      200 200 200 200 200 403 in  in
 *_history                         200 200 200 200 200 403 in  in
