@@ -93,6 +93,7 @@ FIELDS: dict[str, Any] = {
     "endpoint": _("endpoint"),
     "erased_at": _("erased"),
     "erasure_hash": _("hash of what is left"),
+    "error": _("error"),
     "error_code": _("error"),
     "errors": _("errors"),
     "event": _("event"),

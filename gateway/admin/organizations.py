@@ -206,7 +206,7 @@ class OrganizationAdmin(Helped, ExportedAdmin, LargeAdmin):
     ) -> Organization:
         """Raises PermissionDenied and Http404."""
         row = self.get_object(request, object_id)
-        if not request.user.has_perms(["accounts.view_organization", permission]):
+        if not (self.has_view_permission(request) and request.user.has_perm(permission)):
             raise PermissionDenied
         if row is None:
             raise Http404
