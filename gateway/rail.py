@@ -82,6 +82,7 @@ GROUPS = (
     )),
     Group(_("Money"), (
         Entry("admin:billing_costday_margin", _("Revenue and margin"), "billing.view_costday"),
+        Entry("billing.upstreambill"),
         Entry("billing.paymentorder"),
         Entry("billing.paymentevent"),
         Entry("billing.dispute"),

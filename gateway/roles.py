@@ -37,7 +37,8 @@ ROLES = (
     Role("Finance", (*_READ, "billing.change_paymentorder", "billing.change_paymentevent",
                      "billing.add_adjustmentrequest",
                      "billing.change_adjustmentrequest", "billing.add_redeemcode",
-                     "billing.add_creditnote", "billing.*_issuer", "billing.*_taxrule",
+                     "billing.add_creditnote", "billing.add_upstreambill",
+                     "billing.change_upstreambill", "billing.*_issuer", "billing.*_taxrule",
                      "billing.add_plan", "billing.change_plan", "billing.change_subscription")),
     # Who serves what, at which price.
     Role("Catalog manager", (*_READ, "providers.*")),

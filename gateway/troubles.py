@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import OutgoingMail, User
+from billing.bills import matching
 from billing.models import (
     AdjustmentRequest,
     AdjustmentState,
@@ -142,6 +143,15 @@ def _adjustments(now: Operations | None) -> Iterator[Trouble]:
         )  # fmt: skip
 
 
+def _bills(now: Operations | None) -> Iterator[Trouble]:
+    rows = matching.drifting()
+    if count := rows.count():
+        what = ngettext("%d upstream bill drifts from our usage",
+                        "%d upstream bills drift from our usage", count)  # fmt: skip
+        yield Trouble(what % count, _whom(str(one) for one in rows.order_by("id")[:NAMES_MAX]),
+                      _("Compare"), _list("billing_upstreambill"))  # fmt: skip
+
+
 def _mails(now: Operations | None) -> Iterator[Trouble]:
     rows = OutgoingMail.objects.filter(tries__gte=_MAIL_TRIES_MIN)
     if rows.exists():
@@ -186,6 +196,7 @@ _LOOKS: tuple[tuple[str, Callable[[Operations | None], Any]], ...] = (
     ("billing.view_paymentorder", _parked_orders),
     ("billing.view_dispute", _disputes),
     ("billing.view_adjustmentrequest", _adjustments),
+    ("billing.view_upstreambill", _bills),
     ("accounts.view_outgoingmail", _mails),
     ("billing.view_transfer", _machinery),
 )

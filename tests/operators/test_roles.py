@@ -62,6 +62,9 @@ billing_paymentevent_retry        200 200 403 403 403 403 in  in  | 302 302 403 
 billing_paymentevent_dismiss      200 200 403 403 403 403 in  in  | 302 302 403 403 403 403 in  in
 billing_invoice_give_back         200 200 403 403 403 403 in  in
 billing_invoice_verify            302 302 403 403 403 403 in  in
+billing_upstreambill_add          200 200 403 403 403 403 in  in
+billing_upstreambill_accept       405 405 403 403 403 403 in  in  | 302 302 403 403 403 403 in  in
+billing_upstreambill_change       200 200 200 200 200 403 in  in
 billing_plan_add                  200 200 403 403 403 403 in  in
 billing_plan_change               200 200 200 200 200 403 in  in  | 200 200 403 403 403 403 in  in
 billing_issuer_add                200 200 403 403 403 403 in  in
