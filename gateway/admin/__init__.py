@@ -22,8 +22,8 @@ from gateway.admin import (
 )
 
 __all__ = [
-    "access", "adjustments", "bills", "catalog", "codes", "costs", "documents", "organizations", "payments",
-    "prices", "terms", "usage", "words",
+    "access", "adjustments", "bills", "catalog", "codes", "costs", "documents", "organizations",
+    "payments", "prices", "terms", "usage", "words",
 ]  # fmt: skip
 
 words.apply()

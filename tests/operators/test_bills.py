@@ -162,8 +162,8 @@ def _price(client, at: str, **facts):
     return client.post(COST, {
         "provider": "alibaba", "model": "qwen-plus", "channel_id": "", "note": "",
         "effective_at_0": day, "effective_at_1": moment, "rates-TOTAL_FORMS": "1",
-        "rates-INITIAL_FORMS": "0", "rates-0-context_tokens_min": "0", "rates-0-weekdays": "0",
-        "rates-0-start_minute": "0", "rates-0-end_minute": "1440", **rate, **facts,
+        "rates-INITIAL_FORMS": "0", "rates-0-context_tokens_min": "0",
+        "rates-0-start_minute": "00:00", "rates-0-end_minute": "24:00", **rate, **facts,
     }, follow=True)  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_a_new_cost_begins_later_and_is_written_down(olga):
     answer = _price(client, "2030-01-01 00:00:00")
     assert answer.status_code == 200
     price = UpstreamPrice.objects.get(effective_at__year=2030)
-    assert price.rates.get().output_nanos == 5
+    assert price.rates.get().output_nanos == 5_000_000_000
     assert AuditEntry.objects.latest("id").action == "catalog.added"
     change = reverse("admin:providers_upstreamprice_change", args=[price.pk])
     assert client.post(change, {"note": "x"}).status_code == 403
