@@ -184,4 +184,5 @@ def _add(sums: Sums, key: tuple[Any, ...], values: Sequence[int]) -> None:
         sums[key] = list(values)
         return
     for place, value in enumerate(values):
-        known[place] += value
+        if value:  # most are zero, and a rebuild adds millions
+            known[place] += value

@@ -9,16 +9,25 @@ from typing import Any
 from django.core.cache import cache
 from django.db import connection
 from django.db.models import Count, F, Q, Sum
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 from billing import ids, invoices
-from billing.models import CostDay, DayState, OrganizationDay, ReconciledDay
-from billing.periods import Period
+from billing.charts import NOTHING
+from billing.models import CostDay, DayState, OrganizationDay, ReconciledDay, TransferKind
+from billing.periods import CHOICES, Period, parse, today
 from providers.models import Channel
 
 CUSTOMERS_MAX = 20
 _KEPT_SECONDS = 60
+_KEPT_WHEN_OVER_SECONDS = 600
+_KEPT_BY_WORKER_SECONDS = 900
+_CAUSES = {
+    "above": _("Charged above what was held, and the balance was empty"),
+    "late": _("Delivered after a gateway was lost"),
+    "refund": _("Refunded beyond the balance"),
+    "dispute": _("Disputed payments"),
+}
 _SUMS = ("requests", "errors", "unrated", "charge_nanos", "cost_nanos")
 
 
@@ -55,9 +64,14 @@ class Loss:
     a dispute was won back."""
 
     day: date
-    cause: str
+    kind: str  # a key of _CAUSES
     count: int
     amount_nanos: int
+
+    @property
+    def cause(self) -> str:
+        """In the reader's language: a report may have been read by a worker."""
+        return str(_CAUSES[self.kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +91,26 @@ class Report:
 
 
 def read(period: Period) -> Report:
-    """Kept for a minute."""
-    key = f"margins:{period.first}:{period.last}"
-    known: Report | None = cache.get(key)
+    """What a worker has kept of the period, else read now and kept for a while."""
+    known: Report | None = cache.get(_key(period))
     if known is None:
         known = _read(period)
-        cache.set(key, known, _KEPT_SECONDS)
+        is_over = period.last < today()
+        cache.set(_key(period), known, _KEPT_WHEN_OVER_SECONDS if is_over else _KEPT_SECONDS)
     return known
+
+
+def keep() -> int:
+    """Read the periods that pages offer anew, so that no page waits for sums over many customers;
+    returns how many. A worker does it every few minutes."""
+    for key, _label in CHOICES:
+        period = parse(key)
+        cache.set(_key(period), _read(period), _KEPT_BY_WORKER_SECONDS)
+    return len(CHOICES)
+
+
+def _key(period: Period) -> str:
+    return f"margins:{period.first}:{period.last}"
 
 
 def total(first: date, last: date) -> Line:
@@ -139,9 +166,7 @@ def _channels(rows: Any) -> list[Line]:
 
 
 def _gone(row: dict[str, Any]) -> str:
-    if not row["provider"]:
-        return _("No channel was tried (%(model)s)") % row
-    return f"{row['model']} via {row['provider']}"
+    return f"{row['model']} via {row['provider'] or NOTHING}"
 
 
 def _customers(period: Period) -> list[Line]:
@@ -213,13 +238,9 @@ def _losses(period: Period) -> list[Loss]:
 
 
 def _cause(kind: str, part: int) -> str:
-    if kind == "usage_loss":
-        if part == ids.LATE:
-            return _("Delivered after a gateway was lost")
-        return _("Charged above what was held, and the balance was empty")
-    if kind == "refund":
-        return _("Refunded beyond the balance")
-    return _("Disputed payments")
+    if kind == TransferKind.USAGE_LOSS:
+        return "late" if part == ids.LATE else "above"
+    return "refund" if kind == TransferKind.REFUND else "dispute"
 
 
 def _largest(lines: Iterable[Line]) -> list[Line]:

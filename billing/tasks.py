@@ -11,6 +11,7 @@ from billing import (
     invoices,
     latency,
     ledger,
+    margins,
     measurements,
     partitions,
     renewals,
@@ -104,6 +105,12 @@ def close_months() -> int:
 def renew_plans() -> int:
     """Charge the fees that are due, try unpaid ones again, and end trials."""
     return renewals.run()
+
+
+@shared_task
+def keep_margins() -> int:
+    """Read revenue and margin of the periods that pages offer ahead of them."""
+    return margins.keep()
 
 
 @shared_task

@@ -55,6 +55,7 @@ app.conf.beat_schedule = {
     "renew-plans": _every("billing.tasks.renew_plans", 900),
     "make-partitions": _every("billing.tasks.make_partitions", 3600),
     "report-retention": _every("billing.tasks.report_retention", 86_400),
+    "keep-margins": _every("billing.tasks.keep_margins", 300),
     "compare-bills": _every("billing.tasks.compare_bills", 86_400),
     "close-months": _every("billing.tasks.close_months", 3600),
 }

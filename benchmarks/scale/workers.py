@@ -27,6 +27,8 @@ _LOOK_SECONDS = 0.1
 _WORK = {
     "roll_up_usage": "fresh AS MATERIALIZED",
     "fold_deltas": "DELETE FROM billing_accountdelta",
+    # Costs are rated between two fetches, in the same transaction.
+    "rating costs": "FETCH FORWARD",
 }
 
 # Copies of the last records, under new ids of this moment and with their wallets debited.
@@ -78,7 +80,8 @@ SELECT EXISTS (SELECT FROM billing_accountdelta) OR EXISTS (
 """
 _ACTIVE = """
 SELECT query FROM pg_stat_activity
-WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND (state = 'active' OR (state = 'idle in transaction' AND query LIKE 'FETCH FORWARD%'))
 """
 
 
