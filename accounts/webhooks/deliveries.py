@@ -44,9 +44,20 @@ AT_ONCE_EACH = 4
 CLAIM = timedelta(seconds=60)
 _GONE = 410
 
+# Goes from one endpoint with something waiting to the next in the index of what waits: neither
+# endpoints that wait for nothing nor the backlog of one that is behind are read.
 _CLAIM = """
-WITH due AS (
-    SELECT one.id FROM accounts_webhookendpoint endpoint CROSS JOIN LATERAL (
+WITH RECURSIVE busy (endpoint_id) AS (
+    (SELECT endpoint_id FROM accounts_webhookdelivery WHERE state = 'waiting'
+     ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT endpoint_id FROM accounts_webhookdelivery
+            WHERE state = 'waiting' AND endpoint_id > busy.endpoint_id
+            ORDER BY endpoint_id LIMIT 1)
+    FROM busy WHERE endpoint_id IS NOT NULL
+), due AS (
+    SELECT one.id FROM busy JOIN accounts_webhookendpoint endpoint ON endpoint.id = endpoint_id
+    CROSS JOIN LATERAL (
         SELECT id FROM accounts_webhookdelivery
         WHERE endpoint_id = endpoint.id AND state = 'waiting' AND due_at <= %(now)s
         ORDER BY due_at, id
