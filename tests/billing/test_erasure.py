@@ -153,7 +153,7 @@ def test_nothing_in_the_database_says_who_an_erased_person_was(cast, mailoutbox)
     assert json.loads(out.getvalue())["organizations_erased"] == [cast.outside.pk]
     mail.deliver()
 
-    kept = lines_with(EMAIL, NAME, ADDRESS, STREET, COMPANY, "4242", "lavender", "quill")
+    kept = lines_with(EMAIL, NAME, ADDRESS, STREET, COMPANY, CARD, "lavender", "quill")
     # The law's: the invoice keeps whom it was made out to.
     assert [line.partition(":")[0] for line in kept] == ["billing_invoice"]
     assert [one.to for one in mailoutbox][-1] == [EMAIL]
@@ -184,7 +184,7 @@ def test_an_erased_organizations_keys_stop_and_its_books_stay(cast) -> None:
     assert not BillingDetails.objects.exists() and not AutoTopUp.objects.exists()
     wallet.refresh_from_db()
     assert wallet.balance_nanos == balance
-    kept = lines_with(COMPANY, STREET, "4242", f"{NAME} Studio", "charlie-s")
+    kept = lines_with(COMPANY, STREET, CARD, f"{NAME} Studio", "charlie-s")
     assert [line.partition(":")[0] for line in kept] == ["billing_invoice"]
     # The person is still there, under their own name.
     assert User.objects.get(email=EMAIL).name == NAME
