@@ -64,6 +64,7 @@ ACTIONS = {
     "card.removed": _("Removed a saved card"),
     "auto_top_up.set": _("Set automatic top-up"),
     "auto_top_up.stopped": _("Switched automatic top-up off"),
+    "spend_cap.changed": _("Changed the monthly spend cap"),
     "spend_alert.added": _("Added a spend alert"),
     "spend_alert.removed": _("Removed a spend alert"),
     "billing_details.changed": _("Changed billing details"),

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import audit, keys, mail, members, organizations
+from accounts import allowances, audit, keys, mail, members, organizations
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.webhooks import notices
 
@@ -32,12 +32,8 @@ class AlreadyInvited(Exception):
     """There is an open invitation for this address: send it again, or revoke it."""
 
 
-class TooMany(Exception):
-    """The organization has `maximum` members, or open invitations."""
-
-    def __init__(self, maximum: int) -> None:
-        super().__init__(str(maximum))
-        self.maximum = maximum
+class TooManyInvitations(Exception):
+    """The organization has `PENDING_MAX` open invitations."""
 
 
 class WrongPerson(Exception):
@@ -45,8 +41,8 @@ class WrongPerson(Exception):
 
 
 def invite(email: str, role: str, *, by: Membership) -> Invitation:
-    """Make an invitation and queue its mail. Raises PermissionDenied, `AlreadyMember`,
-    `AlreadyInvited` or `TooMany`."""
+    """Make an invitation and queue its mail. It keeps a member's place. Raises PermissionDenied,
+    `AlreadyMember`, `AlreadyInvited`, `TooManyInvitations` or `allowances.TooManyMembers`."""
     email = email.strip().lower()
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     with transaction.atomic():
@@ -73,10 +69,10 @@ def _check(organization: Organization, email: str, role: str, by: Membership) ->
     open_ones = Invitation.objects.filter(organization=organization)
     if open_ones.filter(email__iexact=email).exists():
         raise AlreadyInvited
-    if open_ones.count() >= PENDING_MAX:
-        raise TooMany(PENDING_MAX)
-    if organization.memberships.count() >= members.MEMBERS_MAX:
-        raise TooMany(members.MEMBERS_MAX)
+    invited = open_ones.count()
+    if invited >= PENDING_MAX:
+        raise TooManyInvitations
+    allowances.check_members(organization, invited)
 
 
 def resend(invitation: Invitation, *, by: Membership) -> None:
@@ -134,14 +130,15 @@ def _addresses(user: User) -> Collection[str]:
 
 def accept(invitation: Invitation, user: User) -> Membership:
     """Make `user` a member, once. A member already keeps their role. Raises `WrongPerson`,
-    `TooMany`, or Invitation.DoesNotExist where it was used or revoked meanwhile."""
+    `allowances.TooManyMembers` (a smaller plan was chosen meanwhile), or Invitation.DoesNotExist
+    where it was used or revoked meanwhile."""
     if not is_for(invitation, user):
         raise WrongPerson
     with transaction.atomic():
         organization = organizations.lock(invitation.organization_id)
         row = Invitation.objects.get(pk=invitation.pk, digest=invitation.digest)
-        if organization.memberships.count() >= members.MEMBERS_MAX:
-            raise TooMany(members.MEMBERS_MAX)
+        if not organization.memberships.filter(user=user).exists():
+            allowances.check_members(organization)
         membership, is_new = Membership.objects.get_or_create(
             organization=organization, user=user, defaults={"role": row.role}
         )

@@ -10,8 +10,6 @@ from django.db import transaction
 from accounts import audit, organizations
 from accounts.models import Membership, Role
 
-MEMBERS_MAX = 500
-
 
 class LastOwner(Exception):
     """The organization would be left without an owner. Nothing has changed."""

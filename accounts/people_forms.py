@@ -5,9 +5,17 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Role
+
+
+def with_plans(words: str) -> SafeString:
+    """An error about what the plan allows, with the way to another one."""
+    return format_html('{} <a href="{}">{}</a>', words, reverse("plans"), _("Compare plans"))
 
 
 class RoleField(forms.ChoiceField):

@@ -3,19 +3,13 @@
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import audit, organizations
+from accounts import allowances, audit, organizations
 from accounts.models import ApiKey, Organization, Project
 from accounts.webhooks import notices
-
-OPEN_MAX = 100
 
 
 class NameTaken(Exception):
     """Another project of the organization has this name, perhaps an archived one."""
-
-
-class TooManyProjects(Exception):
-    """The organization has `OPEN_MAX` projects that are not archived."""
 
 
 class LastProject(Exception):
@@ -23,11 +17,9 @@ class LastProject(Exception):
 
 
 def create(organization: Organization, name: str) -> Project:
-    """Raises `NameTaken` or `TooManyProjects`."""
+    """Raises `NameTaken` or `allowances.TooManyProjects`."""
     with transaction.atomic():
-        organizations.lock(organization.pk)
-        if organization.projects.filter(archived_at=None).count() >= OPEN_MAX:
-            raise TooManyProjects
+        allowances.check_projects(organizations.lock(organization.pk))
         try:
             with transaction.atomic():
                 project = Project.objects.create(organization=organization, name=name)
@@ -73,10 +65,13 @@ def archive(project: Project) -> int:
 
 
 def restore(project: Project) -> None:
-    """Offer it for new keys again; its old keys stay revoked. Raises `TooManyProjects`."""
+    """Offer it for new keys again; its old keys stay revoked. Raises
+    `allowances.TooManyProjects`."""
     with transaction.atomic():
         organization = organizations.lock(project.organization_id)
-        if organization.projects.filter(archived_at=None).count() >= OPEN_MAX:
-            raise TooManyProjects
-        if Project.objects.filter(pk=project.pk).exclude(archived_at=None).update(archived_at=None):
+        archived = Project.objects.filter(pk=project.pk).exclude(archived_at=None)
+        if not archived.exists():
+            return
+        allowances.check_projects(organization)
+        if archived.update(archived_at=None):
             audit.record("project.restored", organization, project.name, id=project.pk)

@@ -7,11 +7,11 @@ no Python object is touched for each element of a batch of many short columns.
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from billing.ledger import InsufficientFunds
+from billing.ledger import InsufficientFunds, SpendCapExceeded
 from billing.statements import USAGE_COLUMNS
 
 
@@ -106,19 +106,36 @@ class Progress(msgspec.Struct, frozen=True):
     facts: UsageFacts | None
 
 
+class Funds(NamedTuple):
+    """What a wallet has that nothing holds, and what its cap leaves of the month, in nanos."""
+
+    available_nanos: int
+    cap_left_nanos: int
+
+    def pay(self, item: Authorization) -> int:
+        """How much of the item's amount can be held. Raises `InsufficientFunds` or
+        `SpendCapExceeded` where that is less than it needs."""
+        if self.available_nanos < item.minimum_nanos:
+            raise InsufficientFunds(item.minimum_nanos, self.available_nanos)
+        if self.cap_left_nanos < item.minimum_nanos:
+            raise SpendCapExceeded(item.minimum_nanos, max(self.cap_left_nanos, 0))
+        return min(item.amount_nanos, *self)
+
+
 def fit(
-    items: Sequence[Authorization], available: dict[int, int]
+    items: Sequence[Authorization], funds: dict[int, Funds]
 ) -> list[Authorization | InsufficientFunds]:
-    """Each item as its wallet can pay for it, greedily in order of arrival, or why it cannot.
-    `available` is what each wallet has, in nanos."""
-    left = dict(available)
+    """Each item as its wallet can pay for it, greedily in order of arrival, or why it cannot."""
+    left = dict(funds)
     out: list[Authorization | InsufficientFunds] = []
     for item in items:
-        amount = min(item.amount_nanos, left[item.wallet_id])
-        if amount < item.minimum_nanos:
-            out.append(InsufficientFunds(item.minimum_nanos, left[item.wallet_id]))
+        had = left[item.wallet_id]
+        try:
+            amount = had.pay(item)
+        except InsufficientFunds as error:
+            out.append(error)
             continue
-        left[item.wallet_id] -= amount
+        left[item.wallet_id] = Funds(had.available_nanos - amount, had.cap_left_nanos - amount)
         out.append(msgspec.structs.replace(item, amount_nanos=amount))
     return out
 

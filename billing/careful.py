@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 
 from billing import batches, ids, statements
-from billing.batches import Authorization, Capture, Hold
-from billing.ledger import BudgetExceeded, InsufficientFunds, ProjectBudgetExceeded
+from billing.batches import Authorization, Capture, Funds, Hold
+from billing.ledger import BudgetExceeded, ProjectBudgetExceeded
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,11 @@ async def authorize(
 ) -> Hold:
     """Hold as much of `amount_nanos` as wallet and caps allow, at least `minimum_nanos`.
 
-    Raises `InsufficientFunds`, `BudgetExceeded` or `ProjectBudgetExceeded`.
+    Raises `InsufficientFunds`, `SpendCapExceeded`, `BudgetExceeded` or `ProjectBudgetExceeded`.
     """
     async with connection.transaction():
         # The wallet before the budgets, as a capture locks them: two gateways never deadlock.
-        available = await _scalar(connection, statements.AVAILABLE, {"wallet": item.wallet_id})
-        amount = min(item.amount_nanos, available)
-        if amount < item.minimum_nanos:
-            raise InsufficientFunds(item.minimum_nanos, available)
+        amount = (await _funds(connection, item.wallet_id)).pay(item)
         if item.is_key_capped:
             left = await _key_budget_left(connection, item)
             amount = min(amount, left)
@@ -102,21 +99,18 @@ async def replay(connection: Connection, items: Sequence[Capture]) -> bool:
 
 
 async def _settle_excess(connection: Connection, item: Capture, excess: int) -> int:
-    """Take what is available above the hold, book the rest as loss. Returns what was taken."""
+    """Take what is available above the hold, within the organization's cap, and book the rest as
+    loss. Returns what was taken."""
     facts = item.facts
-    available = await _scalar(connection, statements.AVAILABLE, {"wallet": item.wallet_id})
-    taken = min(excess, max(available, 0))
+    taken = max(0, min(excess, *await _funds(connection, item.wallet_id)))
     if taken:
         parameters = {
             "id": ids.excess_of(facts.id),
             "wallet": item.wallet_id,
             "amount": taken,
-            "kind": "usage_excess",
-            "platform": "revenue",
             "key": facts.api_key_id,
-            "reason": "",
         }
-        await connection.execute(statements.POST_FROM_WALLET, parameters)
+        await connection.execute(statements.POST_EXCESS, parameters)
     if excess > taken:
         await _book_loss(connection, ids.loss_of(facts.id), excess - taken, facts.api_key_id)
     return taken
@@ -142,6 +136,14 @@ async def _book_loss(connection: Connection, transfer_id: Any, amount: int, key_
         statements.POST_LOSS,
         {"id": transfer_id, "amount": amount, "key": key_id, "reason": ""},
     )
+
+
+async def _funds(connection: Connection, wallet_id: int) -> Funds:
+    """The wallet, locked until the transaction ends."""
+    cursor = await connection.execute(statements.AVAILABLE, {"wallet": wallet_id})
+    row = await cursor.fetchone()
+    assert row is not None
+    return Funds(*row)
 
 
 async def _key_budget_left(connection: Connection, item: Authorization) -> int:

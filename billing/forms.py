@@ -94,7 +94,9 @@ class AutoTopUpForm(forms.Form):
     """When, how much, from which card, and how much at most."""
 
     threshold_nanos = _threshold(
-        _("When the balance falls below"), initial=10, help_text=_("USD. Holds are not deducted.")
+        _("When the balance falls below"),
+        initial=Decimal(10),
+        help_text=_("USD. Holds are not deducted."),
     )
     amount_minor = _amount(_("Charge"), initial=25, help_text=_("USD, each time."))
     cap_minor = _amount(
@@ -113,6 +115,16 @@ class AutoTopUpForm(forms.Form):
         if amount is not None and cap is not None and cap < amount:
             self.add_error("cap_minor", _("This must allow one charge at least."))
         return data
+
+
+class CapForm(forms.Form):
+    """Emptied, there is no cap; zero stops everything."""
+
+    cap_nanos = _threshold(
+        _("Cap"),
+        required=False,
+        help_text=_("USD per UTC month. Empty: no cap."),
+    )
 
 
 class AlertForm(forms.Form):

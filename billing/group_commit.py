@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from billing import batches, careful, waiters
-from billing.batches import Authorization, Capture, Hold, Progress
+from billing.batches import Authorization, Capture, Funds, Hold, Progress
 from billing.commit_connection import Rows, StatementRefused
 from billing.ledger import LedgerUnavailable
 from billing.ledger_link import LedgerLink
@@ -90,7 +90,7 @@ class GroupCommit:
         return len(self._authorizations) + len(self._captures)
 
     async def authorize(self, item: Authorization) -> Hold:
-        """Hold money, durably. Raises `InsufficientFunds`, `BudgetExceeded` (nothing held) or
+        """Hold money, durably. Raises `InsufficientFunds` or one of its kinds (nothing held), or
         `LedgerUnavailable` (within `authorize_timeout_seconds`; a hold that was made all the
         same is given back)."""
         if self._is_down:
@@ -199,7 +199,7 @@ class GroupCommit:
         what it can, again in one statement: thousands of requests on an empty wallet must not
         delay everybody else's. What is left then goes alone."""
         short = self._deliver_granted(entries, rows)
-        fitted = waiters.fit(short, _available(rows)) if short and rows else []
+        fitted = waiters.fit(short, _funds(rows)) if short and rows else []
         if fitted:
             answers = await self._run(fitted, [], [])
             self._deliver_granted(fitted, answers["authorize"])
@@ -380,6 +380,6 @@ class GroupCommit:
                 batch.release()
 
 
-def _available(rows: Rows) -> dict[int, int]:
-    """What each wallet had, in nanos."""
-    return {int(row[0] or 0): int(row[1] or 0) for row in rows}
+def _funds(rows: Rows) -> dict[int, Funds]:
+    """What each wallet had."""
+    return {int(row[0] or 0): Funds(int(row[1] or 0), int(row[3] or 0)) for row in rows}

@@ -27,7 +27,6 @@ _PLATFORM = {
     TransferKind.PLAN_FEE: AccountKind.REVENUE,
     TransferKind.PLAN_CREDIT: AccountKind.PROMOTIONS,
     TransferKind.CREDIT_NOTE: AccountKind.REVENUE,
-    TransferKind.USAGE_EXCESS: AccountKind.REVENUE,
 }
 
 
@@ -42,6 +41,10 @@ class InsufficientFunds(Exception):
 
 class BudgetExceeded(InsufficientFunds):
     """The wallet could pay, but the key's own spend cap does not allow it."""
+
+
+class SpendCapExceeded(BudgetExceeded):
+    """The wallet could pay, but the organization's own cap on the month does not allow it."""
 
 
 class ProjectBudgetExceeded(BudgetExceeded):
@@ -119,6 +122,18 @@ def give_back(
             credit(wallet, wallet_nanos, kind=kind, reason=reason)
         if loss_nanos:
             _shift(_PLATFORM[kind], AccountKind.OPERATOR_LOSS, loss_nanos, kind, reason)
+
+
+def cap_usage(wallet: Account, nanos: int | None) -> int | None:
+    """Let a UTC month's usage, holds included, reach `nanos` and not more; None takes the cap away.
+    It holds from this transaction's commit, for requests that are authorized after it. Returns
+    the cap before."""
+    with transaction.atomic():
+        row = Account.objects.select_for_update(no_key=True).get(pk=wallet.pk)
+        before = row.usage_cap_month_nanos
+        row.usage_cap_month_nanos = wallet.usage_cap_month_nanos = nanos
+        row.save(update_fields=["usage_cap_month_nanos"])
+    return before
 
 
 def _shift(

@@ -1,14 +1,23 @@
-"""What a new organization gets from billing: a wallet, a plan and the welcome credit."""
+"""What organizations get from billing: a wallet, a plan and what it allows, a welcome credit."""
 
 from typing import Any
 
 from django.conf import settings
 from django.dispatch import receiver
 
+from accounts import allowances
+from accounts.allowances import Allowance
 from accounts.models import Organization
 from accounts.organizations import organization_created
 from billing import ledger
 from billing.models import Plan, Subscription, TransferKind
+
+
+@allowances.read_from
+def read_allowance(organization: Organization) -> Allowance:
+    """What its plan allows now."""
+    plan = Plan.objects.get(subscriptions__organization=organization)
+    return Allowance(members_max=plan.members_max, projects_max=plan.projects_max)
 
 
 @receiver(organization_created)

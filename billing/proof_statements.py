@@ -24,22 +24,26 @@ FROM total WHERE debits_posted <> credits_posted
 """
 
 # Columns plus what is not folded in yet, against the transfers themselves, and against what is
-# kept of archived ones.
+# kept of archived ones. A wallet's count of an earlier month says nothing any more.
 ACCOUNTS = """
 WITH side AS (
     SELECT debit_account_id AS id,
         coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0) AS debit_holds,
-        sum(amount_nanos) AS debit_sum, 0 AS credit_holds, 0 AS credit_sum
+        sum(amount_nanos) AS debit_sum, 0 AS credit_holds, 0 AS credit_sum,
+        sum(CASE WHEN state = 'pending' THEN held_nanos ELSE amount_nanos END) FILTER (
+            WHERE kind IN ('usage', 'usage_excess')
+                AND created_at >= date_trunc('month', now(), 'UTC')) AS usage_sum
     FROM billing_transfer GROUP BY 1
     UNION ALL
     SELECT credit_account_id, 0, 0,
-        coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0), sum(amount_nanos)
+        coalesce(sum(held_nanos) FILTER (WHERE state = 'pending'), 0), sum(amount_nanos), 0
     FROM billing_transfer GROUP BY 1
     UNION ALL
-    SELECT account_id, 0, debits_posted, 0, credits_posted FROM billing_archivedaccount
+    SELECT account_id, 0, debits_posted, 0, credits_posted, 0 FROM billing_archivedaccount
 ), moved AS (
     SELECT id, sum(debit_holds) AS debit_holds, sum(debit_sum) AS debit_sum,
-        sum(credit_holds) AS credit_holds, sum(credit_sum) AS credit_sum
+        sum(credit_holds) AS credit_holds, sum(credit_sum) AS credit_sum,
+        sum(usage_sum) AS usage_sum
     FROM side GROUP BY 1
 ), unfolded AS (
     SELECT kind, sum(debits_pending) AS debits_pending, sum(debits_posted) AS debits_posted,
@@ -53,20 +57,24 @@ WITH side AS (
         coalesce(a.credits_posted, 0) + coalesce(u.credits_posted, 0) AS credits_posted,
         coalesce(moved.debit_holds, 0) AS debit_holds, coalesce(moved.debit_sum, 0) AS debit_sum,
         coalesce(moved.credit_holds, 0) AS credit_holds,
-        coalesce(moved.credit_sum, 0) AS credit_sum
+        coalesce(moved.credit_sum, 0) AS credit_sum,
+        CASE WHEN a.usage_month = date_trunc('month', now() AT TIME ZONE 'UTC')
+            THEN a.usage_month_nanos ELSE coalesce(moved.usage_sum, 0) END AS usage_nanos,
+        coalesce(moved.usage_sum, 0) AS usage_sum
     FROM billing_account a FULL JOIN moved USING (id)
         LEFT JOIN unfolded u ON u.kind = a.kind AND a.organization_id IS NULL
 )
 SELECT 'account ' || id || coalesce(' (' || kind || ')', ''),
     CASE WHEN NOT is_known THEN 'transfers name it, and it does not exist' ELSE
         format('pending debits %%s of %%s, posted debits %%s of %%s,'
-               ' pending credits %%s of %%s, posted credits %%s of %%s',
+               ' pending credits %%s of %%s, posted credits %%s of %%s, month''s usage %%s of %%s',
                debits_pending, debit_holds, debits_posted, debit_sum,
-               credits_pending, credit_holds, credits_posted, credit_sum)
+               credits_pending, credit_holds, credits_posted, credit_sum, usage_nanos, usage_sum)
     END
 FROM figure
 WHERE NOT is_known OR debits_pending <> debit_holds OR debits_posted <> debit_sum
     OR credits_pending <> credit_holds OR credits_posted <> credit_sum
+    OR usage_nanos <> usage_sum
 UNION ALL
 SELECT 'unfolded ' || kind, 'no platform account of this kind' FROM unfolded
 WHERE NOT EXISTS (SELECT FROM billing_account a

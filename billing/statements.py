@@ -4,7 +4,16 @@ Rows are locked in one order everywhere (transfers before accounts, accounts by 
 gateway processes and the sweeper never deadlock. Arrays come in as array literals. What looks for
 transfers by id is told the batch's first and last id beside them: they say before the statement
 runs which months' partitions it can leave alone.
+
+A wallet also counts its UTC month's usage: what is held, and what was charged of it. The count
+never goes back a month: where a statement of the old month waited for one of the new, its request
+counts, and is dated, in the new. So the count is the sum of the month's transfers, to the nano.
 """
+
+_MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+_COUNTED = f"CASE WHEN a.usage_month >= {_MONTH} THEN a.usage_month_nanos ELSE 0 END"
+# What the organization's cap leaves of the month; all there is where none is set.
+_CAP_LEFT = f"coalesce(a.usage_cap_month_nanos - {_COUNTED}, {2**63 - 1})"
 
 # Before captures and authorizations of one transaction: each locks its own wallets in order, and
 # the two together need one order too.
@@ -12,29 +21,35 @@ LOCK_WALLETS = """
 SELECT FROM billing_account WHERE id = ANY(%(wallets)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
-# Every wallet of the batch is debited its items' sum if it can pay it, and not at all otherwise:
-# `granted` says which. `available` is what the wallet had before.
-AUTHORIZE = """
+# Every wallet of the batch is debited its items' sum if it can pay it and its cap allows it, and
+# not at all otherwise: `granted` says which. `available` and `cap_left` are what there was before.
+AUTHORIZE = f"""
 WITH item AS (
     SELECT * FROM unnest(%(ids)s::uuid[], %(wallets)s::bigint[], %(amounts)s::bigint[],
                          %(keys)s::bigint[]) AS t (id, wallet_id, amount, api_key_id)
 ), net AS (
     SELECT wallet_id, sum(amount)::bigint AS amount FROM item GROUP BY wallet_id
 ), locked AS (
-    SELECT a.id, a.credits_posted - a.debits_posted - a.debits_pending AS available, net.amount
+    SELECT a.id, a.credits_posted - a.debits_posted - a.debits_pending AS available, net.amount,
+        {_CAP_LEFT} AS cap_left
     FROM billing_account a JOIN net ON net.wallet_id = a.id
     ORDER BY a.id FOR NO KEY UPDATE OF a
 ), granted AS (
-    UPDATE billing_account a SET debits_pending = a.debits_pending + locked.amount
+    UPDATE billing_account a
+    SET debits_pending = a.debits_pending + locked.amount,
+        usage_month = greatest(a.usage_month, {_MONTH}),
+        usage_month_nanos = {_COUNTED} + locked.amount
     FROM locked
     WHERE a.id = locked.id
       AND a.credits_posted - a.debits_posted - a.debits_pending >= locked.amount
-    RETURNING a.id
+      AND {_CAP_LEFT} >= locked.amount
+    RETURNING a.id, a.usage_month
 ), held AS (
     INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
         amount_nanos, api_key_id, reason, created_at, expires_at)
     SELECT item.id, item.wallet_id, %(revenue)s::bigint, 'usage', 'pending', item.amount, 0,
-        item.api_key_id, '', now(), now() + make_interval(secs => %(hold_seconds)s::float8)
+        item.api_key_id, '', greatest(now(), granted.usage_month::timestamp AT TIME ZONE 'UTC'),
+        now() + make_interval(secs => %(hold_seconds)s::float8)
     FROM item JOIN granted ON granted.id = item.wallet_id
     RETURNING held_nanos
 ), outbox AS (
@@ -42,7 +57,7 @@ WITH item AS (
         (kind, debits_pending, debits_posted, credits_pending, credits_posted)
     SELECT 'revenue', 0, 0, sum(held_nanos), 0 FROM held HAVING count(*) > 0
 )
-SELECT locked.id, locked.available, granted.id IS NOT NULL
+SELECT locked.id, locked.available, granted.id IS NOT NULL, locked.cap_left
 FROM locked LEFT JOIN granted ON granted.id = locked.id
 """
 
@@ -91,18 +106,22 @@ WITH item AS (
     FROM item
     WHERE t.id = item.id AND t.id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
       AND t.state = 'pending'
-    RETURNING item.*, t.debit_account_id AS wallet_id, t.held_nanos, t.amount_nanos
+    RETURNING item.*, t.debit_account_id AS wallet_id, t.held_nanos, t.amount_nanos, t.created_at
 ), net AS (
-    SELECT wallet_id, sum(held_nanos)::bigint AS held, sum(amount_nanos)::bigint AS amount
+    SELECT wallet_id, sum(held_nanos)::bigint AS held, sum(amount_nanos)::bigint AS amount,
+        coalesce(sum(held_nanos - amount_nanos)
+            FILTER (WHERE created_at >= date_trunc('month', now(), 'UTC')), 0)::bigint AS uncounted
     FROM resolved GROUP BY wallet_id
 ), locked AS (
-    SELECT a.id, net.held, net.amount
+    SELECT a.id, net.held, net.amount, net.uncounted
     FROM billing_account a JOIN net ON net.wallet_id = a.id
     ORDER BY a.id FOR NO KEY UPDATE OF a
 ), moved AS (
     UPDATE billing_account a
     SET debits_pending = a.debits_pending - locked.held,
-        debits_posted = a.debits_posted + locked.amount
+        debits_posted = a.debits_posted + locked.amount,
+        usage_month_nanos = a.usage_month_nanos
+            - CASE WHEN a.usage_month = {_MONTH} THEN locked.uncounted ELSE 0 END
     FROM locked WHERE a.id = locked.id
 ), outbox AS (
     INSERT INTO billing_accountdelta
@@ -138,6 +157,29 @@ WITH taken AS (
     SELECT %(platform)s, 0, 0, 0, %(amount)s FROM posted
 )
 SELECT id FROM posted
+"""
+
+# What a request cost above its hold. It counts in the month in which it is charged.
+POST_EXCESS = f"""
+WITH taken AS (
+    UPDATE billing_account a
+    SET debits_posted = a.debits_posted + %(amount)s,
+        usage_month = greatest(a.usage_month, {_MONTH}),
+        usage_month_nanos = {_COUNTED} + %(amount)s
+    WHERE a.id = %(wallet)s
+      AND a.credits_posted - a.debits_posted - a.debits_pending >= %(amount)s
+    RETURNING a.id, a.usage_month
+), posted AS (
+    INSERT INTO billing_transfer (id, debit_account_id, credit_account_id, kind, state, held_nanos,
+        amount_nanos, api_key_id, reason, created_at, resolved_at)
+    SELECT %(id)s, taken.id, revenue.id, 'usage_excess', 'posted', 0, %(amount)s, %(key)s, '',
+        greatest(now(), taken.usage_month::timestamp AT TIME ZONE 'UTC'), now()
+    FROM taken, billing_account revenue WHERE revenue.kind = 'revenue'
+    RETURNING id
+)
+INSERT INTO billing_accountdelta
+    (kind, debits_pending, debits_posted, credits_pending, credits_posted)
+SELECT 'revenue', 0, 0, 0, %(amount)s FROM posted
 """
 
 POST_TO_WALLET = """
@@ -196,9 +238,10 @@ FROM posted, (VALUES (%(giver)s, %(amount)s::bigint, 0::bigint),
                      (%(taker)s, 0::bigint, %(amount)s::bigint)) AS side (kind, debit, credit)
 """
 
-AVAILABLE = """
-SELECT credits_posted - debits_posted - debits_pending FROM billing_account
-WHERE id = %(wallet)s FOR NO KEY UPDATE
+# With what the cap on the month's usage leaves beside it.
+AVAILABLE = f"""
+SELECT a.credits_posted - a.debits_posted - a.debits_pending, {_CAP_LEFT} FROM billing_account a
+WHERE a.id = %(wallet)s FOR NO KEY UPDATE
 """
 
 # Requests still running: their holds live on, and what they have relayed is remembered.
@@ -237,13 +280,18 @@ WHERE t.state = 'pending' AND t.expires_at < coalesce(%(until)s, now())
 ORDER BY t.expires_at LIMIT %(limit)s FOR UPDATE OF t SKIP LOCKED
 """
 
-EXPIRE = """
+EXPIRE = f"""
 WITH resolved AS (
     UPDATE billing_transfer SET state = 'expired', resolved_at = now()
     WHERE id = %(id)s AND state = 'pending'
-    RETURNING debit_account_id AS wallet_id, held_nanos
+    RETURNING debit_account_id AS wallet_id, held_nanos, created_at
 ), moved AS (
-    UPDATE billing_account a SET debits_pending = a.debits_pending - resolved.held_nanos
+    UPDATE billing_account a
+    SET debits_pending = a.debits_pending - resolved.held_nanos,
+        usage_month_nanos = a.usage_month_nanos - CASE
+            WHEN a.usage_month = {_MONTH}
+                AND resolved.created_at >= date_trunc('month', now(), 'UTC')
+            THEN resolved.held_nanos ELSE 0 END
     FROM resolved WHERE a.id = resolved.wallet_id
 )
 INSERT INTO billing_accountdelta

@@ -16,6 +16,7 @@ from billing import (
     partitions,
     renewals,
     rollups,
+    spend_caps,
     thresholds,
 )
 from billing.bills import alarms, matching
@@ -69,6 +70,12 @@ def mail_low_balances() -> int:
 def mail_spend_alerts() -> int:
     """Tell organizations once a month that their usage has reached what they set."""
     return thresholds.mail_alerts()
+
+
+@shared_task
+def mail_spend_caps() -> int:
+    """Tell organizations once a month that their cap refuses requests."""
+    return spend_caps.mail_reached()
 
 
 @shared_task

@@ -13,7 +13,7 @@ from billing.pages.invoices import (
     invoice_xml_file,
     invoices,
 )
-from billing.pages.limits import alert_remove, spend_limits
+from billing.pages.limits import alert_remove, spend_cap, spend_limits
 from billing.pages.movements import movements, movements_csv
 from billing.pages.overview import overview
 from billing.pages.payment import automatic_off, method_new, method_remove, payment
@@ -44,6 +44,7 @@ urlpatterns = [
     path("billing/payment/cards/new", method_new, name="method_new"),
     path("billing/payment/cards/remove", method_remove, name="method_remove"),
     path("billing/limits", spend_limits, name="spend_limits"),
+    path("billing/limits/cap", spend_cap, name="spend_cap"),
     path("billing/limits/alerts/<int:pk>/remove", alert_remove, name="alert_remove"),
     path("billing/details", details, name="billing_details"),
     path("billing/plans", plans, name="plans"),

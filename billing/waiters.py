@@ -5,7 +5,7 @@ from collections import deque
 from typing import Any
 
 from billing import batches
-from billing.batches import Authorization, Capture, Hold
+from billing.batches import Authorization, Capture, Funds, Hold
 
 # The item, its caller, and for authorizations since when.
 WaitingHold = tuple[Authorization, asyncio.Future[Hold], float]
@@ -26,10 +26,10 @@ def take(queue: deque[Any], most: int) -> list[Any]:
     return [queue.popleft() for _ in range(min(most, len(queue)))]
 
 
-def fit(entries: list[WaitingHold], available: dict[int, int]) -> list[WaitingHold]:
+def fit(entries: list[WaitingHold], funds: dict[int, Funds]) -> list[WaitingHold]:
     """The entries that their wallets can pay for, at what they can pay; the others are refused."""
     out = []
-    fitted = batches.fit([item for item, _, _ in entries], available)
+    fitted = batches.fit([item for item, _, _ in entries], funds)
     for (_, waiter, since), item in zip(entries, fitted, strict=True):
         if isinstance(item, Authorization):
             out.append((item, waiter, since))

@@ -48,6 +48,7 @@ app.conf.beat_schedule = {
     "deliver-webhooks": _every("accounts.tasks.deliver_webhooks", 2),
     "prune-webhooks": _every("accounts.tasks.prune_webhooks", 600),
     "mail-spend-alerts": _every("billing.tasks.mail_spend_alerts", 300),
+    "mail-spend-caps": _every("billing.tasks.mail_spend_caps", 30),
     "process-payment-events": _every("billing.tasks.process_payment_events", 3),
     "top-up-automatically": _every("billing.tasks.top_up_automatically", 15),
     "ask-about-payments": _every("billing.tasks.ask_about_payments", 60),

@@ -10,6 +10,7 @@ from billing.ledger import (
     InsufficientFunds,
     LedgerUnavailable,
     ProjectBudgetExceeded,
+    SpendCapExceeded,
 )
 from billing.money import format_usd
 from gateway.replies import Reply
@@ -225,6 +226,13 @@ def _shortfall(error: Shortfall) -> ApiError:
             f" this month: enough for {tokens:,} output tokens of this request."
         )
         return ApiError(402, "insufficient_quota", message, None, "project_budget_reached")
+    if isinstance(error.cause, SpendCapExceeded):
+        message = (
+            f"Your organization's monthly spend cap leaves"
+            f" ${format_usd(error.cause.available_nanos)}: enough for {tokens:,} output tokens of"
+            " this request."
+        )
+        return ApiError(402, "insufficient_quota", message, None, "organization_spend_cap_reached")
     if isinstance(error.cause, BudgetExceeded):
         message = (
             f"This key's spend cap leaves ${format_usd(error.cause.available_nanos)}:"

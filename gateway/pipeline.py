@@ -6,7 +6,7 @@ import msgspec
 
 from billing import pricing
 from billing.batches import Authorization, Hold
-from billing.ledger import InsufficientFunds
+from billing.ledger import InsufficientFunds, SpendCapExceeded
 from gateway import endings, streams, wholes
 from gateway.errors import InvalidRequest, LimitExceeded, Overloaded, Shortfall
 from gateway.exchanges import Exchange
@@ -137,6 +137,8 @@ async def _authorize(
             )
         )
     except InsufficientFunds as error:
+        if isinstance(error, SpendCapExceeded):
+            services.note_capped(principal.organization_id)
         raise Shortfall(error, ceiling.affordable_tokens(error.available_nanos)) from None
 
 

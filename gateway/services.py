@@ -5,12 +5,13 @@ import logging
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import psycopg_pool
 from django.conf import settings
 
+from billing import spend_caps
 from billing.group_commit import GroupCommit
 from billing.spool import Spool
 from gateway import heartbeats, tracing
@@ -29,9 +30,13 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "ttonk_changes"
 CATALOG_SECONDS = 30.0
-LAST_USED_SECONDS = 10.0
+NOTE_SECONDS = 10.0
 # What was cut off by the server's stop has this long to reach the ledger.
 SETTLE_SECONDS = 8.0
+_NOTE_USED = """
+UPDATE accounts_apikey k SET last_used_at = to_timestamp(used.at)
+FROM unnest(%s::bigint[], %s::float8[]) AS used (id, at) WHERE k.id = used.id
+"""
 
 
 class Services:
@@ -80,6 +85,8 @@ class Services:
         # Of all requests under way, from the first byte of a body to the end of its answer.
         self.body_bytes = 0
         self.last_used: dict[int, float] = {}
+        # Organizations that were refused something because of their own cap.
+        self.capped: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -93,7 +100,7 @@ class Services:
         self._tasks = [
             asyncio.create_task(self._listen_forever()),
             asyncio.create_task(self._refresh_forever()),
-            asyncio.create_task(self._note_last_used_forever()),
+            asyncio.create_task(self._note_forever()),
             asyncio.create_task(heartbeats.beat_forever(self)),
         ]
 
@@ -101,7 +108,7 @@ class Services:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._note_last_used()
+        await self._note()
         await self.watch.wait_until_empty(SETTLE_SECONDS)
         await self.watch.stop()
         await self.ledger.stop()
@@ -166,31 +173,34 @@ class Services:
             except Exception as error:
                 log.warning("the catalog could not be refreshed: %s", error)
 
-    # --- when keys were last used ---------------------------------------------------------------
+    # --- when keys were last used, and whose cap refused something ------------------------------
 
-    async def _note_last_used_forever(self) -> None:
+    async def _note_forever(self) -> None:
         while True:
-            await asyncio.sleep(LAST_USED_SECONDS)
-            await self._note_last_used()
+            await asyncio.sleep(NOTE_SECONDS)
+            await self._note()
 
-    async def _note_last_used(self) -> None:
+    async def _note(self) -> None:
         """Written in batches; lost at a crash, which costs at most ten seconds of a hint."""
         used, self.last_used = self.last_used, {}
-        if not used:
-            return
+        capped, self.capped = self.capped, set()
         try:
-            async with self.pool.connection(timeout=1) as connection:
-                await connection.execute(
-                    "UPDATE accounts_apikey k SET last_used_at = to_timestamp(used.at)"
-                    " FROM unnest(%s::bigint[], %s::float8[]) AS used (id, at)"
-                    " WHERE k.id = used.id",
-                    (list(used), list(used.values())),
-                )
+            if used:
+                await self._write(_NOTE_USED, list(used), list(used.values()))
+            if capped:
+                await self._write(spend_caps.NOTE_REACHED, list(capped))
         except Exception as error:
-            log.warning("last use of %d keys not noted: %s", len(used), error)
+            log.warning("last use of %d keys, %d caps not noted: %s", len(used), len(capped), error)
+
+    async def _write(self, statement: LiteralString, *columns: list[Any]) -> None:
+        async with self.pool.connection(timeout=1) as connection:
+            await connection.execute(statement, columns)
 
     def note_use(self, api_key_id: int) -> None:
         self.last_used[api_key_id] = time.time()
+
+    def note_capped(self, organization_id: int) -> None:
+        self.capped.add(organization_id)
 
     def readiness(self) -> dict[str, str]:
         """Each dependency and how it is. Redis away is a degradation, not an outage."""

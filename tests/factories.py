@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from factory.declarations import LazyFunction, Sequence, SubFactory
 from factory.django import DjangoModelFactory
@@ -13,7 +14,7 @@ from factory.helpers import post_generation
 
 from accounts import invitations, keys, members, organizations, projects
 from accounts.models import ApiKey, Invitation, Membership, Organization, Role, User
-from billing import ids, ledger, pricing, project_budgets, receipts
+from billing import ids, ledger, pricing, project_budgets, receipts, statements
 from billing.models import (
     Account,
     Invoice,
@@ -308,7 +309,14 @@ def _spend(wallet: Account, organization: Organization) -> None:
     """What the rollups say was charged, as one posted transfer, and something in flight."""
     spent = sum(UsageDay.objects.filter(organization_id=organization.pk).values_list(
         "charge_nanos", flat=True))  # fmt: skip
-    ledger.debit(wallet, spent, kind=TransferKind.USAGE_EXCESS, reason="")
+    with connection.cursor() as cursor:
+        excess: dict[str, Any] = {
+            "id": ids.excess_of(ids.uuid7()),
+            "wallet": wallet.pk,
+            "amount": spent,
+            "key": None,
+        }
+        cursor.execute(statements.POST_EXCESS, excess)
     Account.objects.filter(pk=wallet.pk).update(debits_pending=41_230_000)
     revenue = Account.objects.get(kind="revenue")
     Transfer.objects.create(

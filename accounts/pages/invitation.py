@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
-from accounts import current, invitations, limits
+from accounts import allowances, current, invitations, limits
 from accounts.models import Invitation, User
 
 
@@ -34,8 +34,9 @@ def _join(request: HttpRequest, found: Invitation, user: User) -> HttpResponse:
         membership = invitations.accept(found, user)
     except Invitation.DoesNotExist:
         return _gone(request)
-    except invitations.TooMany:
-        messages.error(request, _("The organization has as many members as it may have."))
+    except allowances.TooManyMembers:
+        words = _("%(name)s has as many members as its plan allows. Ask whoever invited you.")
+        messages.error(request, words % {"name": found.organization.name})
         return _show(request, found, status=422)
     invitations.forget(request)
     current.choose(request, membership.organization)

@@ -6,14 +6,15 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
-from accounts import invitations, limits, members
+from accounts import allowances, invitations, limits, members
 from accounts.access import ADMIN_ROLES, MemberRequest, gone_is_404, member_required, require
 from accounts.models import ApiKey, Invitation, Membership, Role
-from accounts.people_forms import InvitationForm, RoleForm
+from accounts.people_forms import InvitationForm, RoleForm, with_plans
 
 ROLE_WORDS = {
     Role.OWNER: gettext_lazy("Everything, and hands over or deletes the organization."),
@@ -57,9 +58,24 @@ def _invite(by: Membership, email: str, role: str) -> str:
         return _("This person is a member already.")
     except invitations.AlreadyInvited:
         return _("This person is invited already. Send that invitation again instead.")
-    except invitations.TooMany as error:
-        return _("There are %(n)s already, as many as there may be.") % {"n": error.maximum}
+    except invitations.TooManyInvitations:
+        most = {"n": invitations.PENDING_MAX}
+        return _("There are %(n)s open invitations already. Withdraw one first.") % most
+    except allowances.TooManyMembers as error:
+        return _too_many(error)
     return ""
+
+
+def _too_many(error: allowances.TooManyMembers) -> str | SafeString:
+    if not error.is_plans:
+        most = {"n": error.maximum}
+        return _("There are %(n)s members and invitations already, the most there may be.") % most
+    words = ngettext(
+        "Your plan allows %(n)s member, open invitations included.",
+        "Your plan allows %(n)s members, open invitations included.",
+        error.maximum,
+    )
+    return with_plans(words % {"n": error.maximum})
 
 
 def _render_list(request: MemberRequest, form: InvitationForm | None = None) -> HttpResponse:
@@ -67,8 +83,9 @@ def _render_list(request: MemberRequest, form: InvitationForm | None = None) -> 
     organization = membership.organization
     may_manage = membership.role in ADMIN_ROLES
     rows = organization.memberships.select_related("user").order_by("created_at", "pk")
+    most = allowances.MEMBERS_MAX
     context: dict[str, Any] = {
-        "rows": [(row, members.may_manage(membership, row)) for row in rows[: members.MEMBERS_MAX]],
+        "rows": [(row, members.may_manage(membership, row)) for row in rows[:most]],
         "may_manage": may_manage,
         "roles": [(role.label, words) for role, words in ROLE_WORDS.items()],
     }

@@ -164,14 +164,18 @@ FROM billing_usagerecord WHERE id >= %(from_id)s AND id < %(to_id)s
 # What the requests moved: every wallet's debits and the platform's revenue.
 BALANCES = """
 WITH spent AS (
-    SELECT debit_account_id AS id, sum(amount_nanos)::bigint AS nanos FROM billing_transfer
-    WHERE kind = 'usage' AND id >= %(from_id)s GROUP BY 1
+    SELECT debit_account_id AS id, sum(amount_nanos)::bigint AS nanos,
+        coalesce(sum(amount_nanos) FILTER (
+            WHERE created_at >= date_trunc('month', now(), 'UTC')), 0)::bigint AS month_nanos
+    FROM billing_transfer WHERE kind = 'usage' AND id >= %(from_id)s GROUP BY 1
 ), revenue AS (
     UPDATE billing_account SET credits_posted = credits_posted
         + (SELECT coalesce(sum(nanos), 0)::bigint FROM spent)
     WHERE kind = 'revenue'
 )
-UPDATE billing_account a SET debits_posted = debits_posted + spent.nanos
+UPDATE billing_account a
+SET debits_posted = debits_posted + spent.nanos, usage_month_nanos = spent.month_nanos,
+    usage_month = date_trunc('month', now() AT TIME ZONE 'UTC')
 FROM spent WHERE spent.id = a.id
 """
 

@@ -42,7 +42,11 @@ FROM (SELECT * FROM billing_usagerecord ORDER BY id DESC LIMIT {requests}) u
     JOIN billing_account a ON a.organization_id = u.organization_id;
 CREATE INDEX ON scale_backlog (seq);
 ANALYZE scale_backlog;
-UPDATE billing_account a SET debits_posted = debits_posted + spent.nanos
+UPDATE billing_account a
+SET debits_posted = debits_posted + spent.nanos,
+    usage_month = date_trunc('month', now() AT TIME ZONE 'UTC'), usage_month_nanos = spent.nanos
+        + CASE WHEN usage_month >= date_trunc('month', now() AT TIME ZONE 'UTC')
+               THEN usage_month_nanos ELSE 0 END
 FROM (SELECT wallet_id, sum(charge_nanos)::bigint AS nanos FROM scale_backlog GROUP BY 1) spent
 WHERE spent.wallet_id = a.id;
 """

@@ -6,6 +6,7 @@ itself. All amounts are nano-units of the platform currency (10^9 nanos = 1 USD)
 
 from typing import ClassVar
 
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -35,6 +36,13 @@ class Account(models.Model):
     debits_posted = models.BigIntegerField(default=0)
     credits_pending = models.BigIntegerField(default=0)
     credits_posted = models.BigIntegerField(default=0)
+    # A wallet's usage of one UTC month, held and charged; of an earlier month than this, it is
+    # over. The cap, where there is one, holds every authorization of the month.
+    usage_month = models.DateField(null=True, blank=True)
+    usage_month_nanos = models.BigIntegerField(default=0, db_default=0)
+    usage_cap_month_nanos = models.BigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(0)]
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

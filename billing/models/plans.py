@@ -77,10 +77,10 @@ class Subscription(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     # Overrides the plan's markup for this organization; null takes the plan's.
     markup_ppm = models.PositiveIntegerField(null=True, blank=True)
-    # For a cap on a UTC month's usage. Nothing sets it, and nothing holds it yet.
-    spend_cap_month_nanos = models.BigIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(0)]
-    )
+    # When a gateway last refused a request because of the wallet's cap on the month, and when that
+    # was mailed; `billing.spend_caps` says how they go together.
+    cap_reached_at = models.DateTimeField(null=True, blank=True)
+    cap_mailed_at = models.DateTimeField(null=True, blank=True)
     # When the low-balance mail went out; cleared once the balance is above the threshold again.
     low_balance_mailed_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now)

@@ -9,7 +9,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import MemberRequest, member_required
-from billing import charts, labels, latency, periods, request_log, spending, usage_charts
+from billing import (
+    charts,
+    labels,
+    latency,
+    periods,
+    request_log,
+    spend_caps,
+    spending,
+    usage_charts,
+)
 from billing.periods import today
 from billing.templatetags.figures import milliseconds
 
@@ -43,6 +52,7 @@ def overview(request: MemberRequest) -> HttpResponse:
         "median_ms": latency.milliseconds(latency.together(times.values()), 0.5),
         "recent": recent,
         "is_new": not recent and not table.total.requests,
+        "standing": spend_caps.standing(organization),
         "low": organization.wallet.available_nanos <= 0,
     }
     return render(request, "billing/overview.html", context)

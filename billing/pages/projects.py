@@ -9,14 +9,16 @@ from django.db import transaction
 from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
-from accounts import limits, projects
+from accounts import allowances, limits, projects
 from accounts.access import ADMIN_ROLES, MemberRequest, gone_is_404, member_required, require
 from accounts.forms import UsdField
 from accounts.models import ApiKey, Project
+from accounts.people_forms import with_plans
 from billing import money, project_budgets
 
 _SHOWN_MAX = 200
@@ -77,8 +79,8 @@ def project_new(request: MemberRequest) -> HttpResponse:
                 project_budgets.set_budget(made, data["budget_month_nanos"])
         except projects.NameTaken:
             form.add_error("name", _name_taken())
-        except projects.TooManyProjects:
-            form.add_error(None, _too_many())
+        except allowances.TooManyProjects as error:
+            form.add_error(None, _too_many(error))
         else:
             messages.success(request, _("“%(name)s” is ready for keys.") % {"name": made.name})
             return redirect("projects")
@@ -143,8 +145,8 @@ def project_restore(request: MemberRequest, pk: int) -> HttpResponse:
     try:
         with gone_is_404():
             projects.restore(found)
-    except projects.TooManyProjects:
-        messages.error(request, _too_many())
+    except allowances.TooManyProjects as error:
+        messages.error(request, _too_many(error))
     else:
         words = _("“%(name)s” is back. Its old keys stay revoked: make new ones.")
         messages.success(request, words % {"name": found.name})
@@ -167,5 +169,13 @@ def _name_taken() -> str:
     return _("Another project has this name, perhaps an archived one.")
 
 
-def _too_many() -> str:
-    return _("There are %(n)s projects already. Archive one first.") % {"n": projects.OPEN_MAX}
+def _too_many(error: allowances.TooManyProjects) -> str | SafeString:
+    most = {"n": error.maximum}
+    if not error.is_plans:
+        return _("There are %(n)s projects already. Archive one first.") % most
+    words = ngettext(
+        "Your plan allows %(n)s project that is not archived.",
+        "Your plan allows %(n)s projects that are not archived.",
+        error.maximum,
+    )
+    return with_plans(words % most)

@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.access import BILLING_ROLES, MemberRequest, member_required
-from billing import history, thresholds
+from billing import history, spend_caps, thresholds
 from billing.models import AutoTopUp, Subscription
 from billing.payments import orders
 
@@ -22,6 +22,7 @@ def billing(request: MemberRequest) -> HttpResponse:
         "wallet": wallet,
         "subscription": subscription,
         "automatic": AutoTopUp.objects.filter(organization=organization).first(),
+        "standing": spend_caps.standing(organization),
         "used_nanos": thresholds.used_this_month(organization.pk),
         "history": history.page(wallet, _ENTRIES),
         "waiting": orders.waiting(organization).order_by("-id")[:_WAITING_SHOWN],

@@ -78,10 +78,10 @@ class OrganizationAdmin(Helped, ExportedAdmin, LargeAdmin):
     search_fields = ("name", "slug")
     search_help_text = gettext_lazy("Part of a name, or a member’s whole email address")
     readonly_fields = ("slug", "created_at", "suspended_at", "people", "balance", "held", "spent",
-                       "plan", "limits", "markup")  # fmt: skip
+                       "cap", "plan", "limits", "markup")  # fmt: skip
     fieldsets = (
         (None, {"fields": ("name", "slug", "created_at", "suspended_at", "people")}),
-        (gettext_lazy("Money"), {"fields": ("balance", "held", "spent")}),
+        (gettext_lazy("Money"), {"fields": ("balance", "held", "spent", "cap")}),
         (gettext_lazy("Plan"), {"fields": ("plan", "limits", "markup")}),
     )
     actions = ("suspend", "resume")
@@ -144,6 +144,10 @@ class OrganizationAdmin(Helped, ExportedAdmin, LargeAdmin):
     @admin.display(description=gettext_lazy("held by running requests"))
     def held(self, row: Organization) -> str:
         return money(row.wallet.debits_pending if hasattr(row, "wallet") else None)
+
+    @admin.display(description=gettext_lazy("monthly spend cap"))
+    def cap(self, row: Organization) -> str:
+        return money(row.wallet.usage_cap_month_nanos if hasattr(row, "wallet") else None)
 
     @admin.display(description=gettext_lazy("spent this month"))
     def spent(self, row: Organization) -> str:

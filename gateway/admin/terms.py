@@ -67,8 +67,8 @@ class SubscriptionAdmin(OwnedAdmin, Helped, FigureAdmin, LargeAdmin):
     list_filter = (("owed_from", admin.EmptyFieldListFilter),)
     raw_id_fields = ("organization",)
     search_help_text = gettext_lazy("An organization’s whole name")
-    exclude = ("spend_cap_month_nanos",)  # nothing holds it yet
-    readonly_fields = ("organization", "plan", "started_at", "low_balance_mailed_at", "due_at",
+    readonly_fields = ("organization", "plan", "started_at", "low_balance_mailed_at",
+                       "cap_reached_at", "cap_mailed_at", "due_at",
                        "paid_nanos_per_month", "is_fee_waived", "next_plan", "trial_started_at",
                        "trial_ends_at", "owed_from", "tries")  # fmt: skip
 

@@ -57,7 +57,7 @@ def authorize(request: Request, *, hold_seconds: int = 45) -> uuid.UUID:
         cursor.execute(
             statements.AUTHORIZE, batches.authorize_parameters([item], revenue.pk, hold_seconds)
         )
-        [(_, _, is_granted)] = cursor.fetchall()
+        [(_, _, is_granted, _)] = cursor.fetchall()
     assert is_granted
     return request_id
 
@@ -115,15 +115,12 @@ def capture(request: Request, request_id: uuid.UUID) -> None:
         taken = min(excess, wallet.available_nanos)
         if taken:
             cursor.execute(
-                statements.POST_FROM_WALLET,
+                statements.POST_EXCESS,
                 {
                     "id": ids.excess_of(request_id),
                     "wallet": wallet.pk,
                     "amount": taken,
-                    "kind": "usage_excess",
-                    "platform": "revenue",
                     "key": 1,
-                    "reason": "",
                 },
             )
         if excess > taken:

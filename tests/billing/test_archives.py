@@ -76,7 +76,11 @@ def scene(clock: list[datetime], tmp_path: Path) -> Scene:
     ledger.credit(wallet, 2 * scenes.USD, kind=TransferKind.TOP_UP, reason="More")
     late = scenes.use(organization, held_nanos=held)
     scenes.charge_at(late, datetime(2001, 4, 1, tzinfo=UTC))
-    # And one that is of this month: it stays.
+    # And one that is of this month: it stays. The database's clock has not been moved, so it must
+    # be told that what came before is over.
+    with scenes.tampering("billing_transfer"):
+        scenes.execute("UPDATE billing_transfer SET created_at = %s", WITHIN)
+    scenes.execute("UPDATE billing_account SET usage_month = NULL")
     clock[0] = datetime.now(UTC)
     stays = scenes.use(organization)
     ledger.fold_deltas()

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.core.cache import cache
 from django.test import Client
 
-from accounts import projects
+from accounts import allowances, projects
 from accounts.models import ApiKey, AuditEntry, Organization, Project
 from billing import ids, ledger, project_budgets
 from billing.batches import Authorization, Hold
@@ -69,7 +69,7 @@ def test_what_cannot_be_a_project_says_so_beside_the_field(owner, cast, form, wo
 
 
 def test_projects_are_bounded(owner, cast, monkeypatch) -> None:
-    monkeypatch.setattr(projects, "OPEN_MAX", 2)
+    monkeypatch.setattr(allowances, "PROJECTS_MAX", 2)
     owner.post("/settings/projects/new", {"name": "Second"})
     answer = owner.post("/settings/projects/new", {"name": "Third"})
     assert "There are 2 projects already" in answer.content.decode()

@@ -26,6 +26,14 @@ class Member:
         """Fill in the form at `path` and send it; the page it leads to."""
         return _submit(self.pages, path, data)
 
+    def set_cap(self, usd: str) -> None:
+        """On what the organization uses a month."""
+        answer = _submit(self.pages, "/billing/limits", {"cap_nanos": usd}, "/billing/limits/cap")
+        assert answer.status_code == 200, answer.text
+
+    def read(self, path: str) -> str:
+        return self.pages.get(path).text
+
     def make_key(self, name: str, **limits: str | list[str]) -> str:
         """A key from the page for it, with these limits."""
         form = self.pages.get("/keys/new").text
@@ -57,9 +65,9 @@ def secret_in(page: str) -> str:
 
 
 def _submit(
-    pages: httpx.Client, path: str, data: dict[str, str] | dict[str, str | list[str]]
+    pages: httpx.Client, path: str, data: dict[str, str] | dict[str, str | list[str]], at: str = ""
 ) -> httpx.Response:
     form = pages.get(path)
     token = _TOKEN.search(form.text)
     assert token, f"{path} holds no form: {form.status_code}"
-    return pages.post(path, data={"csrfmiddlewaretoken": token[1], **data})
+    return pages.post(at or path, data={"csrfmiddlewaretoken": token[1], **data})

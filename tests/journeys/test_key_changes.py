@@ -182,3 +182,29 @@ def _refused(caller: Caller, status: int, *, seconds: float = TOLD_SECONDS) -> h
         return answer if answer.status_code == status else None
 
     return until(ask, f"an answer with {status}", seconds=seconds)
+
+
+def test_an_organization_stops_at_its_monthly_cap_with_all_its_keys(lab: Laboratory) -> None:
+    member = lab.sign_up("henry@example.com", "Capped Ltd")
+    callers = [lab.caller(member.first_key), lab.caller(member.make_key("second"))]
+    organization = lab.books.organization("Capped Ltd")
+    charge = lab.books.charged(request_id(callers[0].ask()))
+    member.set_cap("0.000001")
+    for caller in callers:
+        # At once, and without a notice: the cap stands in the wallet itself.
+        answer = caller.ask()
+        error = answer.json()["error"]
+        assert answer.status_code == 402, answer.text
+        assert (error["type"], error["code"]) == (
+            "insufficient_quota", "organization_spend_cap_reached",
+        )  # fmt: skip
+        assert "monthly spend cap leaves $0" in error["message"]
+    until(lambda: "The monthly cap refuses requests." in member.read("/overview"), "it is noted")
+    member.set_cap("1")
+    charge += lab.books.charged(request_id(callers[1].ask()))
+    (wallet,) = lab.books.rows(
+        "SELECT usage_month_nanos FROM billing_account WHERE organization_id = %(id)s",
+        id=organization,
+    )
+    assert wallet["usage_month_nanos"] == charge > 0
+    lab.prove()
