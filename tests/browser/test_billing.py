@@ -170,7 +170,7 @@ def async_balance(page: Page) -> Any:
 
 
 def test_alerts_and_details_are_kept(payer: Page) -> None:
-    choose(payer, "Alerts")
+    choose(payer, "Limits")
     payer.get_by_label("Mail us when").fill("50")
     payer.get_by_role("button", name="Add alert").click()
     expect(payer.get_by_role("cell", name="$50.00", exact=True)).to_be_visible()
