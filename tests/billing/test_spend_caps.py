@@ -325,7 +325,7 @@ def test_who_has_no_cap_is_told_of_none(cast) -> None:
 def test_the_migration_counts_what_the_month_has_used_so_far(organization: Any) -> None:
     import importlib
 
-    fill = importlib.import_module("billing.migrations.0020_fill_usage_caps").FILL
+    fill = importlib.import_module("billing.migrations.0021_fill_usage_caps").FILL
     count = fill.partition(";")[2]
     scenes.authorize(scenes.Request(organization, held_nanos=100))
     scenes.execute("UPDATE billing_account SET usage_month = NULL, usage_month_nanos = 0")

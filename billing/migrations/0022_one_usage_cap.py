@@ -6,6 +6,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("billing", "0020_fill_usage_caps")]
+    dependencies: ClassVar = [("billing", "0021_fill_usage_caps")]
 
     operations: ClassVar = [migrations.RemoveField("subscription", "spend_cap_month_nanos")]

@@ -24,6 +24,6 @@ WHERE used.id = a.id AND a.kind = 'wallet';
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("billing", "0019_usage_caps")]
+    dependencies: ClassVar = [("billing", "0020_usage_caps")]
 
     operations: ClassVar = [migrations.RunSQL(FILL, migrations.RunSQL.noop)]

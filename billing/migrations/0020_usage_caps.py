@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("billing", "0018_refund_asked_at")]
+    dependencies: ClassVar = [("billing", "0019_bills")]
 
     operations: ClassVar = [
         migrations.AddField("account", "usage_month", models.DateField(blank=True, null=True)),
