@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
+from allauth.account.models import EmailAddress
 from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
@@ -52,8 +53,8 @@ def sign_in(organization: Organization) -> None:
     alice = _alice()
     alice.set_password(factories.PASSWORD)
     alice.save()
-    alice.emailaddress_set.update_or_create(
-        email=alice.email, defaults={"verified": True, "primary": True}
+    EmailAddress.objects.update_or_create(
+        user=alice, email=alice.email, defaults={"verified": True, "primary": True}
     )
     form = {"login": alice.email, "password": factories.PASSWORD}
     for agent in ("Firefox/143.0 Linux", "Chrome/140 Windows NT 10.0"):
