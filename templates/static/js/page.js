@@ -102,9 +102,9 @@ function enableDocsNav() {
 
 /** Where a row of links is wider than the window, the one of this page is in it. */
 function showCurrentLink() {
-  for (const row of document.querySelectorAll(".subnav")) {
+  for (const row of document.querySelectorAll(".subnav, .docs-links")) {
     const link = row.querySelector("[aria-current]");
-    if (link) row.scrollLeft = link.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
+    if (link) row.scrollLeft = link.offsetLeft - row.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
   }
 }
 
