@@ -156,7 +156,7 @@ def _pages(side: Side, port: int, times: int) -> list[pages.Page]:
     sample = pages.sample(side.database_url)
     return [
         *pages.measure(port, side.filled.owner_session, sample, times),
-        *pages.measure_admin(port, side.filled.operator_session, sample, times),
+        *pages.measure_admin(port, side.filled.operator_session, side.database_url, sample, times),
     ]
 
 

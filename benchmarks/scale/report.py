@@ -105,13 +105,15 @@ def _requests(run: Run) -> str:
 
 
 def _page_tables(run: Run) -> str:
-    shown = [page for page in run.pages if page.status == 200]
-    rest = sorted({f"{page.name} {page.status}" for page in run.pages if page.status != 200})
+    shown = [page for page in run.pages if page.is_read]
+    rest = sorted(
+        {f"{page.name} {page.status}" for page in run.pages if page.status not in (200, 302)}
+    )
     parts = [
         f"{title}\n\n" + report.table(["page", "best of 3", "p95"], list(_rows(shown, is_admin)))
         for title, is_admin in (
             ("The large organization's pages, slowest first:", False),
-            ("The operator's lists, slowest first:", True),
+            ("The operator's pages, slowest first:", True),
         )
     ]
     return "\n\n".join([*parts, f"Not pages to read: {', '.join(rest)}."])

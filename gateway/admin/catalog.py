@@ -57,7 +57,8 @@ class ModelForm(forms.ModelForm):
         if context and longest and longest > context:
             said = _("An answer cannot be longer than the context of %s tokens.") % f"{context:,}"
             self.add_error("output_tokens_max", said)
-        if facts.get("is_enabled") and "is_enabled" in self.changed_data:
+        is_new = self.instance.pk is None
+        if facts.get("is_enabled") and (is_new or "is_enabled" in self.changed_data):
             for said in not_ready(self.instance):
                 self.add_error("is_enabled", said)
         return facts
@@ -152,7 +153,7 @@ class ChannelForm(forms.ModelForm):
         required=False,
         strip=True,
         label=gettext_lazy("Credential"),
-        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
         help_text=gettext_lazy("Stored encrypted and never shown. Empty keeps what is stored."),
     )
 
@@ -228,7 +229,6 @@ class ChannelAdmin(CatalogAdmin):
     list_editable = ("priority", "weight", "is_enabled")
     list_select_related = ("provider", "model")
     list_filter = ("provider", "is_enabled")
-    raw_id_fields = ("provider", "model")
     search_fields = ("name", "base_url", "upstream_model", "model__name")
     search_help_text = gettext_lazy("Part of a name or address")
     readonly_fields = ("is_local_stand_in", "health")

@@ -150,7 +150,6 @@ class PriceAdmin(ExportedAdmin, AppendOnlyAdmin):
     list_display = ("model", "effective_at", "state", "plain_rate", "note", "created_at")
     list_select_related = ("model",)
     list_filter = (StateFilter, "model")
-    raw_id_fields = ("model",)
     search_fields = ("model__name", "note")
     search_help_text = gettext_lazy("Part of a model’s name or of a note")
     fields = ("model", "effective_at", "is_free", "note")
