@@ -28,6 +28,7 @@ from billing.models import (
 from billing.templatetags.figures import money
 from gateway.models import Incident
 from gateway.operations import Operations
+from gateway.templatetags.ui import probe_note
 from providers.models import Channel, Model, Price
 
 NAMES_MAX = 3
@@ -68,7 +69,7 @@ def _incidents(now: Operations | None) -> Iterator[Trouble]:
         what = _("%(part)s: %(state)s") % {
             "part": one.component.partition(":")[2] or "API", "state": one.get_state_display(),
         }  # fmt: skip
-        yield Trouble(what, f"{one.started_at:%H:%M} UTC · {one.note}", _("Status"),
+        yield Trouble(what, f"{one.started_at:%H:%M} UTC · {probe_note(one.note)}", _("Status"),
                       reverse("status"), is_urgent=True)  # fmt: skip
 
 

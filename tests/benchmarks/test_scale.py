@@ -62,11 +62,14 @@ def test_two_gateways_add_up():
 
 
 def test_a_slow_page_and_one_that_fails_are_no_pages_met():
-    fine = Page("usage", "/usage", 200, 20, 50, False)
-    redirect = Page("home", "/", 302, 900, 900, False)
-    slow = Page("keys", "/keys", 200, 20, 201, False)
-    broken = Page("invoice", "/i", 500, 20, 20, False)
-    assert [one.is_met for one in pages.verdicts([fine, redirect])] == [True, False]
+    fine = Page("usage", "/usage", 200, 20, 50, "")
+    redirect = Page("home", "/", 302, 900, 900, "")
+    slow = Page("keys", "/keys", 200, 20, 201, "")
+    broken = Page("invoice", "/i", 500, 20, 20, "")
+    opened = Page("find", "/admin/find/?q=x", 302, 20, 299, "search")
+    row = Page("billing_plan", "/admin/billing/plan/1/change/", 200, 20, 301, "row")
+    found = [one.is_met for one in pages.verdicts([fine, redirect, opened, row])]
+    assert found == [True, False, True, False]
     for other in (slow, broken):
         assert not next(pages.verdicts([fine, other])).is_met
 
@@ -131,3 +134,17 @@ def test_a_filled_database_proves_and_its_sums_are_its_requests(tmp_path):
     assert 1_500 < made.large_requests < 2_500
     assert (checked["charges"], checked["settlements"]) == (20_000, 20_000)
     assert checked["invoices"] > 0 and checked["rollups"] > 0
+
+
+def test_every_operators_page_is_asked_for_with_the_newest_row_of_its_table():
+    known = {"request_id": "req_" + "0" * 32}
+    newest = {"accounts.organization": "7", "billing.invoice": "9"}
+    found = list(pages.admin_addresses(known, newest))
+    paths = {path for _kind, _name, path in found}
+    assert {
+        "/admin/", "/admin/billing/costday/margin/", "/admin/accounts/organization/7/adjust/",
+        "/admin/billing/invoice/9/change/", "/admin/billing/invoice/9/history/",
+        "/admin/providers/price/add/", "/admin/accounts/organization/?plan=own",
+    } <= paths  # fmt: skip
+    assert {kind for kind, _name, _path in found} == {"list", "search", "row"}
+    assert not any("/export/" in path or "/impersonate/" in path for path in paths)
