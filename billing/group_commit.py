@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 256
 RECONNECT_SECONDS = 0.25
 ABANDON_SECONDS = 2.5
+_TICK_SECONDS = 0.1
 STOP_SECONDS = 10.0
 _CONNECTION_LOST = careful.CONNECTION_LOST
 
@@ -54,6 +55,7 @@ class GroupCommit:
         # Something may lie in the spool that no replay has seen.
         self._is_spooled = False
         self._committing_since: float | None = None
+        self._stood_still_seconds = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         # Told of every commit: how many items it had, and its seconds.
         self.on_commit: Callable[[int, float], None] = lambda items, seconds: None
@@ -95,9 +97,8 @@ class GroupCommit:
         same is given back)."""
         if self._is_down:
             raise LedgerUnavailable
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Hold] = loop.create_future()
-        self._authorizations.append((item, waiter, loop.time()))
+        waiter: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
+        self._authorizations.append((item, waiter, self._time()))
         self._work.set()
         return await waiter
 
@@ -138,7 +139,7 @@ class GroupCommit:
                 continue
             while self._authorizations or self._captures or self._progress:
                 try:
-                    self._committing_since = asyncio.get_running_loop().time()
+                    self._committing_since = self._time()
                     await self._commit_waiting()
                 except _CONNECTION_LOST as error:
                     await self._lose_connection(error)
@@ -280,7 +281,7 @@ class GroupCommit:
     def _restart_commit_clock(self) -> None:
         """An item that goes alone is a commit of its own: many are not one that hangs."""
         if self._committing_since is not None:
-            self._committing_since = asyncio.get_running_loop().time()
+            self._committing_since = self._time()
 
     def _deliver(self, hold: Hold, waiter: asyncio.Future[Hold]) -> None:
         if waiter.done():
@@ -293,11 +294,20 @@ class GroupCommit:
     # --- trouble --------------------------------------------------------------------------------
 
     async def _watch_forever(self) -> None:
-        """Fail authorizations that waited too long; give up on a commit that hangs."""
+        """Fail authorizations that waited too long; give up on a commit that hangs.
+
+        A tick that comes late says that this process stood still itself (bodies of megabytes, a
+        machine that was paused). The database may have answered long ago, and nobody has read it:
+        that time does not count, or healthy requests would be refused for it.
+        """
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(0.1)
-            now = loop.time()
+            asleep_since = loop.time()
+            await asyncio.sleep(_TICK_SECONDS)
+            late = loop.time() - asleep_since - _TICK_SECONDS
+            if late > _TICK_SECONDS:
+                self._stood_still_seconds += late
+            now = self._time()
             for _, waiter, since in (*self._authorizations, *self._authorizing):
                 if now - since > self._timeout_seconds:
                     waiters.fail(waiter, LedgerUnavailable())
@@ -306,6 +316,10 @@ class GroupCommit:
             since_commit = self._committing_since
             if since_commit is not None and now - since_commit > ABANDON_SECONDS:
                 self._abandon_commit()
+
+    def _time(self) -> float:
+        """Seconds in which this process ran: what others are given to answer."""
+        return asyncio.get_running_loop().time() - self._stood_still_seconds
 
     def _abandon_commit(self) -> None:
         """The database does not answer: break the connection under the commit in flight. It is

@@ -190,3 +190,34 @@ async def test_a_capture_after_the_stop_is_spooled(
         hold = await commit.authorize(commits.authorization(wallet, 100))
     await asyncio.wait_for(commit.capture(commits.capture_of(hold, organization, 42)), 2)
     assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
+
+
+async def test_a_process_that_stood_still_does_not_take_it_for_a_database_that_is_away(
+    organization: Organization, tmp_path: Path
+) -> None:
+    wallet = await sync_to_async(commits.wallet_of)(organization)
+    async with commits.running(tmp_path) as commit:
+        for _ in range(3):
+            asked = asyncio.create_task(commit.authorize(commits.authorization(wallet, 10)))
+            await asyncio.sleep(0)
+            time.sleep(commit._timeout_seconds + 0.5)  # noqa: ASYNC251 (that is what it is about)
+            assert (await asyncio.wait_for(asked, 10)).id
+            assert commit.is_available
+
+
+async def test_after_standing_still_a_database_that_is_away_is_noticed_as_fast_as_ever(
+    organization: Organization, tmp_path: Path
+) -> None:
+    wallet = await sync_to_async(commits.wallet_of)(organization)
+    async with (
+        commits.proxied(await sync_to_async(commits.own_dsn)()) as proxy,
+        commits.running(tmp_path, proxy.dsn) as commit,
+    ):
+        await commit.authorize(commits.authorization(wallet, 10))
+        time.sleep(1)  # noqa: ASYNC251
+        await asyncio.sleep(0.3)
+        proxy.cut()
+        with pytest.raises(LedgerUnavailable):
+            await asyncio.wait_for(
+                commit.authorize(commits.authorization(wallet, 10)), commit._timeout_seconds + 1
+            )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +18,10 @@ from tests.journeys.callers import payload
 from tests.scripts import Script
 
 MODEL = "qwen-turbo"
+# A body and an answer that fill every buffer on the way, and are within the plan's bound.
+SLOW_CHARACTERS = 3_900_000
+# How slow connections ended: their kind, and what the gateway had said by then.
+SEEN: Counter[tuple[str, str]] = Counter()
 
 
 def session(key: str) -> aiohttp.ClientSession:
@@ -49,7 +55,9 @@ async def slow(url: str, key: str, kind: str, stop: asyncio.Event) -> None:
     """One connection that sends or reads next to nothing until it is told to stop: again and
     again, for the gateway hangs up on such."""
     at = urlsplit(url)
-    body = json.dumps(payload(Script(text="x" * 4_000_000, chunks=40), MODEL, stream=True)).encode()
+    body = json.dumps(
+        payload(Script(text="x" * SLOW_CHARACTERS, chunks=40), MODEL, stream=True)
+    ).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -65,10 +73,18 @@ async def slow(url: str, key: str, kind: str, stop: asyncio.Event) -> None:
                 if kind == "body" or kind == "head":
                     writer.write(bytes([byte]))
                 await asyncio.sleep(0.5)
+            SEEN[kind, _told(reader)] += 1
         except OSError:
             pass
         finally:
             writer.close()
+
+
+def _told(reader: asyncio.StreamReader) -> str:
+    """How the gateway's answer begins, as far as it has come: its status and its error's code."""
+    text = bytes(reader._buffer).decode(errors="replace")  # type: ignore[attr-defined]
+    code = re.search(r'"code":\s*"(\w+)"', text)
+    return f"{text[9:12]} {code[1] if code else ''}".strip() or "nothing"
 
 
 def metrics(url: str) -> dict[str, float]:
