@@ -23,6 +23,11 @@ def threshold_reached(organization: Organization, threshold_nanos: int, used_nan
     events.emit(organization, "spend.threshold_reached", data)
 
 
+def cap_reached(organization: Organization, cap_nanos: int, used_nanos: int) -> None:
+    data = _amount("cap", cap_nanos) | _amount("spend", used_nanos)
+    events.emit(organization, "spend.cap_reached", data)
+
+
 def payment_succeeded(order: PaymentOrder) -> None:
     data = {"payment": _order(order) | {"paid_at": moment(order.paid_at)}}
     events.emit(order.organization, "payment.succeeded", data)

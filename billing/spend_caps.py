@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.mail import Letter
 from accounts.models import Organization
-from billing import ledger, mails, periods
+from billing import ledger, mails, notices, periods
 from billing.models import Account, Subscription
 from billing.templatetags.figures import money
 
@@ -85,6 +85,8 @@ def mail_reached(limit: int = 200) -> int:
     for subscription in rows[:limit]:
         with transaction.atomic():
             if _untold().filter(pk=subscription.pk).update(cap_mailed_at=timezone.now()):
+                now = standing(subscription.organization)
+                notices.cap_reached(subscription.organization, now.cap_nanos or 0, now.used_nanos)
                 mails.tell_payers(
                     subscription.organization, partial(_letter, subscription.organization)
                 )

@@ -31,6 +31,7 @@ TYPES = {
     "member.joined": _("Somebody accepted an invitation."),
     "balance.low": _("The balance fell below the amount at which we warn you."),
     "spend.threshold_reached": _("The month’s spend reached one of your alerts."),
+    "spend.cap_reached": _("Requests are refused: the month’s spend cap is reached."),
     "payment.succeeded": _("A top-up is in the balance."),
     "payment.failed": _("An automatic top-up could not be charged."),
     "plan.changed": _("The organization is on another plan."),

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.webhooks import events
 from accounts.webhooks.models import WebhookEvent
-from billing import alerts, invoices, ledger, renewals, subscriptions, thresholds
+from billing import alerts, invoices, ledger, renewals, spend_caps, subscriptions, thresholds
 from billing.models import Account, Plan, TransferKind, UsageDay
 from billing.payments import automatic, automatic_runs, crediting, customers, gateways, orders
 from billing.payments.gateway import Declined
@@ -150,3 +150,12 @@ def test_every_type_that_is_offered_is_told_by_some_verb():
 
     sources = "".join(Path(one.__file__ or "").read_text() for one in (notices, of_money))
     assert [name for name in events.TYPES if f'"{name}"' not in sources] == []
+
+
+def test_a_cap_that_refuses_is_told_once_a_month_and_cap(organization):
+    spend_caps.change(organization, 3 * USD)
+    for _ in range(2):
+        scenes.execute(spend_caps.NOTE_REACHED, [organization.pk])
+        spend_caps.mail_reached()
+    [data] = told("spend.cap_reached")
+    assert (data["cap_nanos"], data["spend_nanos"]) == (3 * USD, 0)
