@@ -309,14 +309,7 @@ def _spend(wallet: Account, organization: Organization) -> None:
     """What the rollups say was charged, as one posted transfer, and something in flight."""
     spent = sum(UsageDay.objects.filter(organization_id=organization.pk).values_list(
         "charge_nanos", flat=True))  # fmt: skip
-    with connection.cursor() as cursor:
-        excess: dict[str, Any] = {
-            "id": ids.excess_of(ids.uuid7()),
-            "wallet": wallet.pk,
-            "amount": spent,
-            "key": None,
-        }
-        cursor.execute(statements.POST_EXCESS, excess)
+    charge(wallet, spent)
     Account.objects.filter(pk=wallet.pk).update(debits_pending=41_230_000)
     revenue = Account.objects.get(kind="revenue")
     Transfer.objects.create(
@@ -328,6 +321,18 @@ def _spend(wallet: Account, organization: Organization) -> None:
         held_nanos=41_230_000,
         expires_at=timezone.now() + timedelta(days=1),
     )
+
+
+def charge(wallet: Account, nanos: int) -> None:
+    """Usage of that much, without a request behind it."""
+    with connection.cursor() as cursor:
+        excess: dict[str, Any] = {
+            "id": ids.excess_of(ids.uuid7()),
+            "wallet": wallet.pk,
+            "amount": nanos,
+            "key": None,
+        }
+        cursor.execute(statements.POST_EXCESS, excess)
 
 
 def _invoice(organization: Organization, now: datetime) -> None:

@@ -31,7 +31,7 @@ from fido2.utils import websafe_encode
 from accounts import organizations, projects
 from accounts.models import Organization, User
 from billing import adjustments, ledger
-from billing.models import Invoice, TransferKind, UsageRecord
+from billing.models import Invoice, UsageRecord
 from providers.models import Channel, Model, Provider
 from tests import books, factories, history, payments, webhooks
 from tests.browser import papers
@@ -128,7 +128,7 @@ def _suspended(mark: str) -> dict[str, Any]:
     factories.month_of_use(organization, days=12, seed=11)
     wallet = ledger.open_wallet(organization)
     wallet.refresh_from_db()
-    ledger.debit(wallet, wallet.available_nanos, kind=TransferKind.USAGE_EXCESS)
+    factories.charge(wallet, wallet.available_nanos)
     organizations.suspend(organization)
     return {"suspended": owner.email}
 
