@@ -93,7 +93,7 @@ billing_idempotencykey_delete     403 403 403 403 403 403 in  in
 billing_idempotencykey_change     200 403 403 403 403 403 in  in  | 403 403 403 403 403 403 in  in
 billing_idempotencykey_*          200 403 403 403 403 403 in  in
 billing_costday_margin            200 200 200 200 200 403 in  in
-billing_costday_csv               200 200 200 200 200 403 in  in
+billing_costday_csv               404 404 404 404 404 403 in  in
 *_export                          200 200 200 200 200 403 in  in
 *_changelist                      200 200 200 200 200 403 in  in
 *_history                         200 200 200 200 200 403 in  in
