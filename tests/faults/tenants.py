@@ -33,7 +33,8 @@ _KEYWORDS = {"organization", "organization_id", "user_id", "memberships__user"}
 _QUERIES = {"filter", "get", "exclude", "get_object_or_404"}
 _RELATIONS = {"projects": "Project", "api_keys": "ApiKey"}
 # Those that compare pages and recipients; the others need longer, or a product of their own.
-TESTS = ["tests/gateway/test_tenants.py", "-k", "no_page or shows or chosen or mailed"]
+TESTS = ["tests/gateway/test_tenants.py", "tests/billing/test_twins.py",
+         "-k", "no_page or shows or chosen or mailed or test_twins"]  # fmt: skip
 SECONDS_MAX = 400
 
 
