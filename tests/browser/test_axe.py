@@ -38,7 +38,7 @@ NO_PAGES = {
     "only takes a form": {
         "organization_switch", "impersonation_end", "sessions_end", "member_invite",
         "invitation_resend", "invitation_revoke", "order_cancel", "automatic_off",
-        "delivery_again", "endpoint_test", "endpoint_switch",
+        "delivery_again", "endpoint_test", "endpoint_switch", "spend_cap",
         "method_remove", "alert_remove", "plan_change", "project_restore", "theme", "language",
         "webhook",
     },
