@@ -1,11 +1,13 @@
-"""An owner at work: projects with budgets, a cap, two organizations, and the end of one."""
+"""An owner at work: projects with budgets, a cap, plans up and down, an invoice, and the end."""
 
 import json
 import urllib.error
+from datetime import UTC, datetime
 
+import psycopg
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.test_billing import choose
+from tests.browser.test_billing import balance, choose
 from tests.browser.test_first_request import call, sign_up
 from tests.browser.test_members import mailed_link
 from tests.stack import Stack
@@ -83,6 +85,68 @@ def test_a_projects_budget_and_the_organizations_cap_stop_requests_until_they_ar
     for words in ("Created a project", "Changed a project’s budget",
                   "Changed the monthly spend cap"):  # fmt: skip
         expect(quiet.get_by_text(words).first).to_be_visible()
+
+
+def test_a_plan_goes_up_and_down_within_its_bounds_and_the_month_is_invoiced(
+    page: Page, base_url: str, stack: Stack
+) -> None:
+    key = sign_up(page, base_url)
+    call(base_url, key)
+    organization = slug(page)
+    stack.manage("top_up", organization, "200", "--reason", "Bank transfer 7")
+    with psycopg.connect(stack.database_url) as connection:
+        connection.execute("UPDATE billing_plan SET projects_max = 1 WHERE slug = 'starter'")
+    try:
+        page.get_by_role("link", name="Projects", exact=True).click()
+        page.get_by_role("link", name="New project").click()
+        page.get_by_label("Name").fill("Second")
+        page.get_by_role("button", name="Create project").click()
+        expect(page.get_by_text("Your plan allows 1 project")).to_be_visible()
+        expect(page.get_by_label("Name")).to_have_value("Second")
+        page.get_by_role("link", name="Compare plans").click()
+        page.get_by_role("link", name="Change to Pro").click()
+        page.get_by_role("button", name="Change to Pro").click()
+        expect(page.get_by_text("You are on the Pro plan.")).to_be_visible()
+        page.goto(f"{base_url}/settings/projects/new")
+        page.get_by_label("Name").fill("Second")
+        page.get_by_role("button", name="Create project").click()
+        expect(page.get_by_text("“Second” is ready for keys.")).to_be_visible()
+    finally:
+        with psycopg.connect(stack.database_url) as connection:
+            connection.execute("UPDATE billing_plan SET projects_max = NULL")
+
+    page.get_by_role("link", name="Billing", exact=True).click()
+    paid = float(balance(page).removeprefix("$"))
+    choose(page, "Plan")
+    page.get_by_role("link", name="Change to Starter").click()
+    page.get_by_role("button", name="Change to Starter").click()
+    expect(page.get_by_role("link", name="Keep Pro")).to_be_visible()
+    page.get_by_role("link", name="Keep Pro").click()
+    page.get_by_role("button", name="Keep Pro").click()
+    expect(page.get_by_role("link", name="Keep Pro")).to_have_count(0)
+    choose(page, "History")
+    expect(page.locator("tbody")).to_contain_text("Pro")
+    choose(page, "Balance")
+    assert float(balance(page).removeprefix("$")) == paid, "nothing was charged for going down"
+
+    choose(page, "Details")
+    page.get_by_label("Company").fill("Acme GmbH")
+    page.get_by_label("Country").select_option("DE")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    month = f"{datetime.now(UTC):%Y-%m}"
+    stack.manage("close_month", month, "--organization", organization, "--allow-current")
+    choose(page, "Invoices")
+    page.locator("a.row-link").first.click()
+    expect(page.get_by_text("Acme GmbH")).to_be_visible()
+    expect(page.locator("tbody").first).to_contain_text("qwen-turbo")
+    files = {}
+    for name in ("Download PDF", "CSV"):
+        with page.expect_download() as caught:
+            page.get_by_role("link", name=name, exact=True).click()
+        files[name] = caught.value.path().read_bytes()
+    assert files["Download PDF"].startswith(b"%PDF")
+    assert b"qwen-turbo" in files["CSV"]
 
 
 def test_a_member_of_two_organizations_switches_and_an_owner_deletes_theirs(
