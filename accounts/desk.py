@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from accounts import audit
@@ -59,6 +60,20 @@ class RecordedAdmin(admin.ModelAdmin):
             id=str(obj.pk),
             changes=getattr(request, "desk_facts", {}),
         )
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """The stock field; one of several inputs, such as a date with its time, names each."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, forms.MultiWidget):
+            name_input(field)
+        return field
+
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Of rows that can be changed in the list: a column's head is no label."""
+        formset = super().get_changelist_formset(request, **kwargs)
+        for field in formset.form.base_fields.values():
+            name_input(field)
+        return formset
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
@@ -147,6 +162,23 @@ class LargeAdmin(RecordedAdmin):
     paginator = LargeTablePaginator
     list_per_page = 50
     ordering = ("-id",)
+
+
+class NamedRows:
+    """For tables of inputs on an object's page: each is called what its column is."""
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        above: Any = super()
+        formset = above.get_formset(request, obj, **kwargs)
+        for field in formset.form.base_fields.values():
+            name_input(field)
+        return formset
+
+
+def name_input(field: forms.Field) -> None:
+    """For whoever hears the page: its label in words, where no label element points at it."""
+    if field.label:
+        field.widget.attrs.setdefault("aria-label", capfirst(field.label))
 
 
 def operator(request: HttpRequest) -> User:

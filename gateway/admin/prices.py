@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.desk import NamedRows
 from billing.money import format_usd
 from billing.operators import FigureAdmin, FigureFields
 from billing.templatetags.figures import money_exact
@@ -102,7 +103,7 @@ class RateFormSet(forms.BaseInlineFormSet):
             raise ValidationError(said)
 
 
-class PriceRateInline(Helped, FigureFields, admin.TabularInline):
+class PriceRateInline(Helped, NamedRows, FigureFields, admin.TabularInline):
     model: type[TokenRates] = PriceRate
     form = RateForm
     formset = RateFormSet

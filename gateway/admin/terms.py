@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.desk import LargeAdmin, RecordedAdmin
+from accounts.desk import LargeAdmin, NamedRows, RecordedAdmin
 from billing.models import Issuer, Plan, PlanCharge, Subscription, TaxRule
 from billing.operators import FigureAdmin, FigureFields, ReadOnlyAdmin
 from gateway.admin.helped import Helped
@@ -90,7 +90,7 @@ class PlanChargeAdmin(OwnedAdmin, ReadOnlyAdmin):
     ordering = ("-pk",)
 
 
-class TaxRuleInline(Helped, FigureFields, admin.TabularInline):
+class TaxRuleInline(Helped, NamedRows, FigureFields, admin.TabularInline):
     model = TaxRule
     extra = 0
 

@@ -48,7 +48,9 @@ NO_PAGES = {
     "shows only somebody without a password, whom no entrance makes": {"account_set_password"},
 }  # fmt: skip
 WITHOUT = ("/admin/", "/v1/")
-SEEN = [page for page in PAGES if not page.path.startswith(WITHOUT)]
+SEEN = [page for page in PAGES if not page.path.startswith("/v1/")]
+# Stock Django's own tables of rows, whose head has a cell for what only some rows show.
+OF_STOCK_ADMIN = {"empty-table-header": {"enabled": False}}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_everybody_can_use_every_page(tour_stack: tuple[str, dict[str, Any]], wh
     axe = Axe()
 
     def look(tab: Tab, page: Page, look: Look) -> None:
-        here = axe.violations(tab)
+        here = axe.violations(tab, OF_STOCK_ADMIN if page.path.startswith("/admin/") else {})
         overflow = tab.evaluate(OVERFLOW)
         if overflow > 0:
             here.append(f"{overflow} px wider than its window")
@@ -93,7 +95,7 @@ def test_every_route_is_among_the_pages() -> None:
     seen = {
         resolve(page.path.partition("?")[0].format(**values)).view_name
         for page in SEEN
-        if not page.path.startswith(("/paper/", "/nothing-here"))
+        if not page.path.startswith(("/paper/", "/nothing-here", *WITHOUT))
     }
     there = {route.name for route in routes() if not route.path.startswith(WITHOUT)}
     none = set[str]().union(*NO_PAGES.values())
