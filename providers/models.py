@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from vault.encryption import EncryptedTextField
+from providers.encryption import EncryptedTextField
 
 
 class Adapter(models.TextChoices):

@@ -7,7 +7,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import vault.encryption
+import providers.encryption
 
 # What was told stays what was told; only its time runs out.
 GUARD = """
@@ -40,10 +40,10 @@ class Migration(migrations.Migration):
                         base_field=models.CharField(max_length=40), size=None
                     ),
                 ),
-                ("secret", vault.encryption.EncryptedTextField(editable=False)),
+                ("secret", providers.encryption.EncryptedTextField(editable=False)),
                 (
                     "old_secret",
-                    vault.encryption.EncryptedTextField(blank=True, default="", editable=False),
+                    providers.encryption.EncryptedTextField(blank=True, default="", editable=False),
                 ),
                 ("old_secret_until", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("is_enabled", models.BooleanField(default=True)),

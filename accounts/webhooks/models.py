@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from vault.encryption import EncryptedTextField
+from providers.encryption import EncryptedTextField
 
 URL_CHARS = 500
 RESPONSE_CHARS = 1_000  # of an answer's body: what is kept of it

@@ -5,7 +5,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import vault.encryption
+import providers.encryption
 
 
 class Migration(migrations.Migration):
@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("upstream_model", models.CharField(max_length=100)),
-                ("credential", vault.encryption.EncryptedTextField(blank=True, default="")),
+                ("credential", providers.encryption.EncryptedTextField(blank=True, default="")),
                 ("priority", models.PositiveSmallIntegerField(default=10)),
                 (
                     "weight",

@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from django.core.exceptions import ImproperlyConfigured
 
-from vault.encryption import EncryptedTextField
+from providers.encryption import EncryptedTextField
 
 FIELD = EncryptedTextField()
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
