@@ -129,6 +129,7 @@ def _suspended(mark: str) -> dict[str, Any]:
     wallet = ledger.open_wallet(organization)
     wallet.refresh_from_db()
     factories.charge(wallet, wallet.available_nanos)
+    books.follow(organization)
     organizations.suspend(organization)
     return {"suspended": owner.email}
 
