@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Model as Row
@@ -49,7 +50,7 @@ class Found:
 def find(user: User, text: str) -> list[Found]:
     """What `user` may see of what `text` names, at most `EACH_MAX` of a kind."""
     text = text.strip()[:TEXT_MAX]
-    found: dict[str, Found] = {}
+    found: dict[Any, Found] = {}
     if not text:
         return []
     for look in _LOOKS:
@@ -57,7 +58,8 @@ def find(user: User, text: str) -> list[Found]:
             app, name = row._meta.app_label, row._meta.model_name
             if user.has_perm(f"{app}.view_{name}") or user.has_perm(f"{app}.change_{name}"):
                 one = _found(row, detail)
-                found[one.url] = one
+                # A request and its transfer have one id: the request is what was meant.
+                found.setdefault(row.pk if isinstance(row.pk, UUID) else one.url, one)
     return list(found.values())
 
 

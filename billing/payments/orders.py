@@ -42,6 +42,10 @@ class NotRefundable(Exception):
     """More than is left of the payment, or than the balance has."""
 
 
+class RefundedMeanwhile(NotRefundable):
+    """Whoever asks has not seen the latest refund: perhaps it is the one they ask for."""
+
+
 def place(
     organization: Organization,
     gateway: PaymentGateway,
@@ -133,14 +137,21 @@ def confirm(order: PaymentOrder, amount_minor: int, *, statement_id: str) -> Pay
     return event
 
 
-def refund(order: PaymentOrder, amount_minor: int, *, beyond_balance: bool = False) -> None:
+def refund(
+    order: PaymentOrder,
+    amount_minor: int,
+    *,
+    beyond_balance: bool = False,
+    seen_refunded_minor: int | None = None,
+) -> None:
     """Send money back through the provider; the ledger follows when the provider has told of it.
-    One refund of an order is under way at a time, so that two clicks are not two refunds.
+    One refund of an order is under way at a time, so that two clicks are not two refunds; and
+    with `seen_refunded_minor`, what whoever asks saw refunded, neither are two posts of a form.
 
-    Raises `NotRefundable`, `Unavailable` and `Declined`. What the balance no longer has is the
-    operator's loss, and so wants `beyond_balance`.
+    Raises `NotRefundable`, `RefundedMeanwhile` among them, `Unavailable` and `Declined`. What the
+    balance no longer has is the operator's loss, and so wants `beyond_balance`.
     """
-    claimed = _claim_refund(order, amount_minor, beyond_balance)
+    claimed = _claim_refund(order, amount_minor, beyond_balance, seen_refunded_minor)
     try:
         received = gateways.get(claimed.provider).refund(claimed, amount_minor)
     except Exception:
@@ -153,13 +164,17 @@ def refund(order: PaymentOrder, amount_minor: int, *, beyond_balance: bool = Fal
         events.process(events.record(order.provider, received).pk)
 
 
-def _claim_refund(order: PaymentOrder, amount_minor: int, beyond_balance: bool) -> PaymentOrder:
+def _claim_refund(
+    order: PaymentOrder, amount_minor: int, beyond_balance: bool, seen_refunded_minor: int | None
+) -> PaymentOrder:
     """The order as it is now, its refund this caller's alone for a while."""
     now = timezone.now()
     with transaction.atomic():
         rows = PaymentOrder.objects.select_for_update(of=("self",)).select_related("organization")
         row = rows.get(pk=order.pk)
         left = row.amount_minor - row.refunded_minor
+        if seen_refunded_minor not in (None, row.refunded_minor):
+            raise RefundedMeanwhile(f"{row.refunded_minor} cents of {row} are refunded by now")
         if row.state != OrderState.PAID or not 0 < amount_minor <= left:
             raise NotRefundable(f"{left} of {row.amount_minor} cents are left of {row}")
         if row.refund_asked_at is not None and row.refund_asked_at > now - _REFUND_TOLD_WITHIN:

@@ -96,6 +96,8 @@ class RefundForm(_CentsForm):
         required=False,
         label=gettext_lazy("Also what the balance no longer has: the platform’s loss"),
     )
+    # Cents that were refunded when the form was opened: sent twice, it is one refund.
+    seen_refunded = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
 
 
 class ConfirmForm(_CentsForm):

@@ -81,11 +81,16 @@ class PaymentOrderAdmin(OwnedAdmin, DecidedAdmin):
 
     def refund_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         order = cast(PaymentOrder, self.found(request, object_id))
-        form = RefundForm(request.POST or None)
+        form = RefundForm(request.POST or None, initial={"seen_refunded": order.refunded_minor})
         if request.method == "POST" and form.is_valid():
-            cents, beyond = form.cleaned_data["amount"], form.cleaned_data["beyond_balance"]
+            facts = form.cleaned_data
             try:
-                orders.refund(order, cents, beyond_balance=beyond)
+                orders.refund(order, facts["amount"], beyond_balance=facts["beyond_balance"],
+                              seen_refunded_minor=facts["seen_refunded"])  # fmt: skip
+            except orders.RefundedMeanwhile:
+                said = _("Not refunded: a refund was made after you opened the form. Open it again"
+                         " if this is to be another one.")  # fmt: skip
+                return self.back(request, order, said, is_good=False)
             except (orders.NotRefundable, Unavailable, Declined) as error:
                 form.add_error(None, _("Not refunded: %s.") % error)
             except gateways.NotConfigured as error:
@@ -105,8 +110,10 @@ class PaymentOrderAdmin(OwnedAdmin, DecidedAdmin):
         if request.method == "POST" and form.is_valid():
             statement = form.cleaned_data["statement"].strip()
             event = orders.confirm(order, form.cleaned_data["amount"], statement_id=statement)
+            is_credited = event.state == EventState.DONE and event.order_id == order.pk
             audit.record("payment.confirmed", order.organization, order.reference,
-                         cents=form.cleaned_data["amount"], statement=statement)  # fmt: skip
+                         cents=form.cleaned_data["amount"], statement=statement,
+                         is_credited=is_credited)  # fmt: skip
             if event.state != EventState.DONE:
                 form.add_error(None, _("Not credited: %s") % event.note)
             elif event.order_id != order.pk:

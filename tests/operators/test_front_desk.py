@@ -12,7 +12,14 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from billing import ledger
-from billing.models import CreditNote, EventState, OrderState, PaymentEvent, PaymentOrder
+from billing.models import (
+    CreditNote,
+    EventState,
+    OrderState,
+    PaymentEvent,
+    PaymentOrder,
+    TransferKind,
+)
 from gateway import finder, troubles
 from providers import catalog_file
 from providers.models import Channel, Model, Price, PriceRate, Provider
@@ -125,6 +132,17 @@ def test_one_result_is_opened_and_nothing_is_found_that_may_not_be_seen(desk, cl
 
 
 # --- parked payments and documents --------------------------------------------------------------
+
+
+def test_a_requests_id_opens_the_request_and_not_its_transfer_beside_it(desk, client, stan):
+    wallet = ledger.open_wallet(desk.cast.organization)
+    moved = ledger.credit(wallet, 1, kind=TransferKind.ADJUSTMENT, reason="Has the id it pays for")
+    record = factories.record(desk.cast.organization, id=moved.pk)
+    answer = client.get("/admin/find/", {"q": f"req_{record.pk.hex}"})
+    assert answer.headers["Location"] == page(record, "change")
+    allow(stan, "view_transfer")
+    (found,) = finder.find(stan, f"req_{record.pk.hex}")
+    assert found.kind == "Transfer"
 
 
 def test_a_parked_message_is_put_away_once_confirmed_and_both_is_audited(desk, client):

@@ -45,12 +45,15 @@ def test_a_bank_transfer_is_confirmed_once(olga, cast, order):
     assert balance(cast.organization) == 251 * USD
     entry = AuditEntry.objects.filter(action="payment.confirmed").get()
     assert (entry.actor_email, entry.details["cents"]) == (olga.email, 25_000)
+    assert entry.details["is_credited"] is True
 
 
 def test_another_amount_than_the_orders_is_not_credited(olga, cast, order):
     answer = signed_in(olga).post(page(order, "confirm"), {"amount": "249.99", "statement": "B"})
     assert "Not credited" in answer.content.decode()
     assert balance(cast.organization) == USD
+    entry = AuditEntry.objects.get(action="payment.confirmed")
+    assert (entry.details["cents"], entry.details["is_credited"]) == (24_999, False)
 
 
 def test_a_payment_is_refunded_no_further_than_it_was_paid(olga, cast, order):
@@ -58,13 +61,40 @@ def test_a_payment_is_refunded_no_further_than_it_was_paid(olga, cast, order):
     client = signed_in(olga)
     order.refresh_from_db()
     assert order.state == OrderState.PAID
-    answer = client.post(page(order, "refund"), {"amount": "250.01"})
+    answer = client.post(page(order, "refund"), {"amount": "250.01", "seen_refunded": 0})
     assert "Not refunded" in answer.content.decode()
-    client.post(page(order, "refund"), {"amount": "100"})
+    client.post(page(order, "refund"), {"amount": "100", "seen_refunded": 0})
     assert balance(cast.organization) == 151 * USD
     entry = AuditEntry.objects.filter(action="top_up.refunded").latest("id")
     assert (entry.target, entry.actor_email) == (order.reference, olga.email)
     assert entry.details["amount_nanos"] == 100 * USD
+
+
+def test_a_refunds_form_sent_twice_is_one_refund_and_opened_anew_another(olga, cast, order):
+    orders.confirm(order, 25_000, statement_id="B-17")
+    client = signed_in(olga)
+    opened = client.get(page(order, "refund")).context["form"]
+    form = {"amount": "100", "seen_refunded": opened["seen_refunded"].value()}
+    answers = [client.post(page(order, "refund"), form, follow=True) for _ in range(2)]
+    said = [answer.content.decode() for answer in answers]
+    assert "Refunded; the ledger follows" in said[0]
+    assert "a refund was made after you opened the form" in said[1]
+    assert balance(cast.organization) == 151 * USD
+    assert AuditEntry.objects.filter(action="top_up.refunded").count() == 1
+    anew = client.get(page(order, "refund")).context["form"]["seen_refunded"].value()
+    client.post(page(order, "refund"), form | {"seen_refunded": anew})
+    order.refresh_from_db()
+    assert (balance(cast.organization), order.refunded_minor) == (51 * USD, 20_000)
+
+
+@pytest.mark.parametrize("seen", [{}, {"seen_refunded": "x"}, {"seen_refunded": "-1"}])
+def test_a_refund_without_what_was_seen_is_none(olga, cast, order, seen):
+    orders.confirm(order, 25_000, statement_id="B-17")
+    client = signed_in(olga)
+    answer = client.post(page(order, "refund"), {"amount": "100", **seen})
+    assert answer.status_code == 200
+    assert "A part of the form was missing" in answer.content.decode()
+    assert balance(cast.organization) == 251 * USD
 
 
 def test_more_than_the_balance_has_is_refunded_only_when_that_is_said(olga, cast, order):
@@ -72,8 +102,9 @@ def test_more_than_the_balance_has_is_refunded_only_when_that_is_said(olga, cast
     ledger.debit(ledger.open_wallet(cast.organization), 200 * USD, kind=TransferKind.ADJUSTMENT,
                  reason="Used")  # fmt: skip
     client = signed_in(olga)
-    assert "Not refunded" in client.post(page(order, "refund"), {"amount": "250"}).content.decode()
-    client.post(page(order, "refund"), {"amount": "250", "beyond_balance": "on"})
+    form = {"amount": "250", "seen_refunded": 0}
+    assert "Not refunded" in client.post(page(order, "refund"), form).content.decode()
+    client.post(page(order, "refund"), form | {"beyond_balance": "on"})
     order.refresh_from_db()
     assert (balance(cast.organization), order.loss_nanos) == (0, 199 * USD)
 
