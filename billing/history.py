@@ -96,8 +96,9 @@ def _entry(transfer: Transfer, wallet: Account) -> Entry:
     at = transfer.resolved_at or transfer.created_at
     kind = TransferKind(transfer.kind)
     title = _title(kind, sign)
-    # Reasons are kept in English, whatever the reader's language is.
-    note = "" if transfer.reason in (title, kind.label) else transfer.reason
+    # Reasons are kept in English, whatever the reader's language is. A welcome's says no more.
+    is_told = kind == TransferKind.WELCOME or transfer.reason == title
+    note = "" if is_told else transfer.reason
     return Entry(
         transfer.pk, at.date(), at, title, note, sign * transfer.amount_nanos,
         transfer_id=transfer.pk,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from django.utils import translation
 
 from config.launcher import ports
 from tests import stack as stacks
@@ -13,6 +14,13 @@ from tests import stripe_server
 from tests.customers import customer, model_server
 
 __all__ = ["customer", "model_server", "stack"]
+
+
+@pytest.fixture(autouse=True)
+def own_language() -> Iterator[None]:
+    """A page asked for in Chinese leaves its thread speaking it: not to the next test."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")
