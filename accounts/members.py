@@ -36,13 +36,7 @@ def change_role(member: Membership, role: str, *, by: Membership) -> None:
         now, acting = _lock(member, by)
         if not may_manage(acting, now) or role not in grantable(acting.role):
             raise PermissionDenied
-        if now.role == role:
-            return
-        before, now.role = now.role, role
-        now.save(update_fields=["role"])
-        audit.record(
-            "member.role_changed", now.organization, now.user.email, before=before, after=role
-        )
+        _give(now, role)
 
 
 def appoint(member: Membership, role: str) -> None:
@@ -52,13 +46,18 @@ def appoint(member: Membership, role: str) -> None:
         now, _ = _lock(member, member)
         if role != Role.OWNER and is_last_owner(now):
             raise LastOwner
-        if now.role == role:
-            return
-        before, now.role = now.role, role
-        now.save(update_fields=["role"])
-        audit.record(
-            "member.role_changed", now.organization, now.user.email, before=before, after=role
-        )
+        _give(now, role)
+
+
+def _give(member: Membership, role: str) -> None:
+    """The role, recorded; nothing where it is the member's already. Under the caller's lock."""
+    if member.role == role:
+        return
+    before, member.role = member.role, role
+    member.save(update_fields=["role"])
+    audit.record(
+        "member.role_changed", member.organization, member.user.email, before=before, after=role
+    )
 
 
 def remove(member: Membership, *, by: Membership) -> None:
