@@ -50,7 +50,6 @@ PAGES = [
     Page("confirm-old", "/accounts/confirm-email/gone/"),
     Page("docs", "/docs"),
     *(Page(f"docs-{path.stem}", f"/docs/{path.stem}") for path in sorted(DOCS.glob("*.md"))),
-    Page("docs-api-reference", "/docs/api-reference"),
     Page("docs-search", "/docs/search?q=stream", full=False),
     Page("models", "/models"),
     Page("models-none", "/models?q=nothing-like-it", full=False),
